@@ -1,0 +1,39 @@
+# One command each: demo, test, install, wheel, lint. `make PYTHON=python3.12 …` picks another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(shell find decode -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
+export MATURIN_NO_INSTALL_RUST := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test install wheel lint bench clean
+
+install: $(VENV)/.built
+
+$(VENV)/.packages: requirements.txt
+	@PYTHON=$(PYTHON) tools/preflight.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.packages pyproject.toml $(RUST)
+	@PYTHON=$(PYTHON) tools/preflight.sh
+	$(BIN)/maturin develop --quiet --release
+	@touch $@
+
+wheel: $(VENV)/.packages
+	$(BIN)/maturin build --release --out dist
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: install
+	@tools/demo.sh
+
+clean:
+	rm -rf $(VENV) target dist decode/target

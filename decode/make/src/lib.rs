@@ -1,0 +1,1 @@
+//! Synthetic lakes that are valid in every hash.

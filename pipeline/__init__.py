@@ -1,0 +1,1 @@
+"""The coordinator: the only side that knows PostgreSQL."""
