@@ -1,0 +1,128 @@
+"""What a run tells people before, during and after: `RunInfo`, `Observer`, `RunReport`, and the report as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pipeline.errors import ChunkAbandoned
+from workers.messages import LedgerRange
+
+if TYPE_CHECKING:
+    from pipeline.actions import Note
+    from pipeline.progress.snapshot import Snapshot
+
+Outcome = Literal["success", "failed", "interrupted", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """What is known of a run as it starts."""
+
+    run_id: str
+    source: str
+    database: str  # as people may see it: no password
+    wanted: LedgerRange
+    held: tuple[LedgerRange, ...] = ()  # of the range, before this run
+    chunks: int = 0
+    workers: int = 0
+    window_chunks: int = 0
+    window_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError:
+    """Why a run is no success, as far as it is known where."""
+
+    kind: str  # the error's class
+    message: str
+    exit_code: int
+    chunk: LedgerRange | None = None
+    worker: int | None = None
+    attempts: int | None = None
+    ledger: int | None = None
+    object: str | None = None
+    offset: int | None = None  # bytes
+
+    @classmethod
+    def of(cls, error: BaseException) -> RunError:
+        """Keep what an exception says; one that is none of ours counts as a failure, exit code 1."""
+        kind, exit_code = type(error).__name__, getattr(error, "exit_code", 1)
+        if not isinstance(error, ChunkAbandoned):
+            return cls(kind=kind, message=str(error) or kind, exit_code=exit_code)
+        why = error.failure
+        return cls(
+            kind=kind,
+            message=str(error),
+            exit_code=exit_code,
+            chunk=error.ledgers,
+            worker=error.worker,
+            attempts=error.attempts,
+            ledger=why.ledger,
+            object=why.object,
+            offset=why.offset,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run did, however it ended. Everything but the outcome has a default, so that a refused run has one too."""
+
+    outcome: Outcome
+    source: str = ""
+    database: str = ""  # no password
+    run_id: str | None = None
+    wanted: LedgerRange | None = None
+    held: tuple[LedgerRange, ...] = ()  # of the range, before this run
+    committed: tuple[LedgerRange, ...] = ()  # by this run, in order
+    missing: tuple[LedgerRange, ...] = ()  # of the range, after this run
+    chunks: int = 0  # committed
+    attempts: int = 0  # tasks that workers began
+    rows: Mapping[str, int] = field(default_factory=dict)  # committed, by table
+    object_bytes: int = 0  # committed, as stored in the source
+    plain_bytes: int = 0
+    row_bytes: int = 0
+    started_at: datetime | None = None
+    elapsed_s: float = 0.0
+    stages_s: Mapping[str, float] = field(default_factory=dict)  # summed over workers: wait, decompress, …, commit
+    steps: tuple[Note, ...] = ()  # against stalls
+    event_hash_mismatches: int = 0  # below protocol 23, where they are no error
+    workers: int = 0
+    peak_memory: Mapping[str, int] = field(default_factory=dict)  # bytes by process: `coordinator`, `worker 1`, …
+    versions: Mapping[str, str] = field(default_factory=dict)  # what the caller knows, such as `postgresql`
+    error: RunError | None = None
+    resume: str | None = None  # the exact command
+
+    @property
+    def ledgers(self) -> int:
+        """How many ledgers this run committed."""
+        return sum(map(len, self.committed))
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with: never 0 over missing data."""
+        if self.outcome == "success" and not self.missing:
+            return 0
+        return self.error.exit_code if self.error and self.error.exit_code else 1
+
+    def rate(self, amount: float) -> float:
+        """Return `amount` a second of this run; 0 for a run that took no time."""
+        return amount / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+
+class Observer(Protocol):
+    """Told of a run by the one loop that drives it; must return at once and never raise."""
+
+    def started(self, run: RunInfo) -> None:
+        """Learn what is about to be done."""
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """Learn how far it is, about four times a second."""
+
+    def note(self, note: Note) -> None:
+        """Learn of a step against a stall."""
+
+    def finished(self, report: RunReport) -> None:
+        """Learn how it ended; called once, also when it failed."""

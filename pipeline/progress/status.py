@@ -1,0 +1,48 @@
+"""What `status` says of a store: `Status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from workers.messages import LedgerRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StretchHeld:
+    """Ledgers that the store holds without a gap."""
+
+    ledgers: LedgerRange
+    last_hash: bytes
+    run_id: str | None = None  # that wrote its end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSeen:
+    """A run by the store's books."""
+
+    run_id: str
+    job: str  # `backfill`
+    outcome: str  # `running`, `success`, `failed`, `interrupted`, or `died` when its process is gone
+    wanted: LedgerRange
+    started_at: datetime
+    ended_at: datetime | None = None
+    cursor: int | None = None  # the last ledger it committed
+    chunks: int = 0
+    ledgers: int = 0  # that it committed
+    host: str = ""
+    pid: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A store as it stands, also while a run is in progress."""
+
+    database: str  # no password
+    server_version: str | None = None  # None: the embedded server does not run
+    store_version: int | None = None  # None: there is no store in this database yet
+    network_passphrase: str | None = None  # None: nothing was filled yet
+    size_bytes: int | None = None
+    stretches: tuple[StretchHeld, ...] = ()
+    runs: tuple[RunSeen, ...] = ()  # newest first
