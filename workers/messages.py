@@ -64,6 +64,7 @@ class StreamSpec:
     path: str  # what the user named; errors speak of it
     plain_path: str  # the same file, or its decompressed copy in the run's folder
     index_path: str  # records of 24 bytes, see `index_stream` in `_decode.pyi`
+    damage: Failure | None = None  # what is wrong behind the last whole record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

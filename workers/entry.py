@@ -1,0 +1,167 @@
+"""The life of a worker: takes tasks, reads ahead, decodes and proves, leaves rows in a file and says what became of it.
+
+Nothing is raised across the process border: whatever goes wrong becomes a `Failure`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from workers import lifeline, logs
+from workers._decode import Chunk, Decoder
+from workers.failures import classify
+from workers.messages import (
+    ChunkDone,
+    ChunkStarted,
+    Failure,
+    LedgerRange,
+    Ready,
+    Section,
+    Task,
+    Timings,
+    WorkerConfig,
+    WorkerMessage,
+)
+from workers.sources import Reading, Source, open_source
+
+logger = logging.getLogger(__name__)
+
+
+def main(config: WorkerConfig, tasks: Connection, records: Connection, level: int) -> None:
+    """Run a worker until its coordinator closes `tasks` or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
+    lifeline.die_with_parent()
+    lifeline.watch_coordinator()
+    logs.send_to(records, level)
+    Worker(open_source(config), _decoder(config), tasks.send).run(tasks)
+
+
+def _decoder(config: WorkerConfig) -> Decoder:
+    return Decoder(config.network_passphrase, trusted=dict(config.trusted), max_object_bytes=config.max_object_bytes)
+
+
+class Worker:
+    """Works on one task at a time, while the objects of those behind it are already being fetched."""
+
+    def __init__(self, source: Source, decoder: Decoder, say: Callable[[WorkerMessage], None]) -> None:
+        """Take what this worker reads with, and how it speaks to the coordinator."""
+        self._source, self._decoder, self._say = source, decoder, say
+        self._ahead = ThreadPoolExecutor(2, thread_name_prefix="read-ahead")
+        self._waiting: queue.SimpleQueue[tuple[Task, Future[Reading]]] = queue.SimpleQueue()
+
+    def run(self, tasks: Connection) -> None:
+        """Answer tasks in the order in which they come; the process ends with the connection."""
+        threading.Thread(target=self._receive, args=(tasks,), name="tasks", daemon=True).start()
+        self._say(Ready(pid=os.getpid()))
+        while True:
+            task, reading = self._waiting.get()
+            self._say(ChunkStarted(token=task.token))
+            self._say(self.work(task, reading))
+
+    def _receive(self, tasks: Connection) -> None:
+        """Begin to read for each task as it comes, in the midst of whatever the worker is at."""
+        while True:
+            try:
+                task = tasks.recv()
+            except (EOFError, OSError):
+                os._exit(0)  # a decode in progress has nobody left to answer
+            self._waiting.put((task, self._ahead.submit(self._source.read, task.ledgers)))
+
+    def work(self, task: Task, reading: Future[Reading]) -> ChunkDone:
+        """Carry out one attempt. Never raises: this is the worker's outermost door."""
+        clock = Clock()
+        try:
+            read = reading.result()
+            clock.wait_s = clock.elapsed_s()
+            done = self._decode(task, read)
+        except BaseException as error:  # a Rust panic is no `Exception`, and none may cross the border
+            logger.debug("attempt %s at ledgers %s broke", task.attempt, task.ledgers, exc_info=True)
+            return _fruitless(task, clock, classify(error, name=task.path, ledger=task.ledgers.first))
+        failure = classify(done.error) if done is not None and done.error is not None else read.failure
+        if done is None or done.ledgers == 0:
+            return _fruitless(task, clock, failure, read.stored_bytes)
+        return _fruitful(task, clock, failure, read.stored_bytes, done)
+
+    def _decode(self, task: Task, read: Reading) -> Chunk | None:
+        """Decode the sound first part of what was read; None when there is nothing to decode."""
+        if not read.objects or (read.failure and read.failure.transient and not read.failure.missing):
+            return None
+        last = min(task.ledgers.last, read.objects[-1][2])
+        fd = os.open(task.path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            return self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
+        finally:
+            os.close(fd)
+
+
+def _fruitless(task: Task, clock: Clock, failure: Failure | None, stored_bytes: int = 0) -> ChunkDone:
+    """Say that not one ledger came of an attempt; its file is removed, since its room may be what is short."""
+    Path(task.path).unlink(missing_ok=True)
+    return ChunkDone(
+        token=task.token,
+        ledgers=None,
+        failure=failure,
+        object_bytes=stored_bytes,
+        peak_rss=_peak_rss(),
+        timings=clock.timings({}),
+    )
+
+
+def _fruitful(task: Task, clock: Clock, failure: Failure | None, stored_bytes: int, done: Chunk) -> ChunkDone:
+    first = task.ledgers.first
+    return ChunkDone(
+        token=task.token,
+        ledgers=LedgerRange(first, first + done.ledgers - 1),
+        failure=failure,
+        path=task.path,
+        sections=tuple(Section(table=t, rows=r, offset=o, length=n) for t, r, o, n in done.sections),
+        previous_hash=done.previous_hash,
+        first_hash=done.first_hash,
+        last_hash=done.last_hash,
+        object_bytes=stored_bytes,
+        plain_bytes=done.plain_bytes,
+        event_hash_mismatches=done.event_hash_mismatches,
+        peak_rss=_peak_rss(),
+        timings=clock.timings(done.nanoseconds),
+    )
+
+
+def _peak_rss() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Clock:
+    """Takes the time of one attempt, in wall-clock and in CPU seconds of this process."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._wall_s, self._cpu_s = time.monotonic(), time.process_time()
+        self.wait_s = 0.0  # until the bytes were there
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since."""
+        return time.monotonic() - self._wall_s
+
+    def timings(self, nanoseconds: Mapping[str, int]) -> Timings:
+        """Return where the time went; `nanoseconds` are the decoder's own, by stage."""
+        spent = {stage: count / 1e9 for stage, count in nanoseconds.items()}
+        return Timings(
+            wait_s=self.wait_s,
+            decompress_s=spent.get("decompress", 0.0),
+            walk_s=spent.get("walk", 0.0),
+            prove_s=spent.get("prove", 0.0),
+            encode_s=spent.get("encode", 0.0),
+            write_s=spent.get("write", 0.0),
+            elapsed_s=self.elapsed_s(),
+            cpu_s=time.process_time() - self._cpu_s,
+        )

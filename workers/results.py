@@ -1,0 +1,103 @@
+"""Where workers leave rows for the coordinator: a folder of the run's own in shared memory, else on disk.
+
+It is locked while its run lives; what dead runs left is cleared by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # its folder for this user is checked before use
+
+
+class ResultFolder:
+    """A private, empty, locked folder with room for `bytes_needed`; `OSError` when it cannot be made."""
+
+    def __init__(self, bytes_needed: int, fallback: Path, *, shared_memory: Path = SHARED_MEMORY) -> None:
+        """Make it in shared memory where that has the room, else in the folder `fallback`; clear what was left."""
+        roots = [shared_memory / f"ledgerfill-{os.getuid()}", fallback / "results"]
+        in_memory = _usable(roots[0]) and _free_memory(shared_memory) >= bytes_needed
+        self.path, self._lock = _make(roots[0] if in_memory else roots[1])
+        self.in_memory = in_memory
+
+    def __enter__(self) -> ResultFolder:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it. Twice is once."""
+        if self._lock >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = -1
+            with contextlib.suppress(OSError):  # another run's folder is beside it
+                self.path.parent.rmdir()
+
+
+def _usable(root: Path) -> bool:
+    """Make this user's folder, clear it, and tell whether it is really ours: shared memory is open to everybody."""
+    with contextlib.suppress(OSError):
+        root.mkdir(mode=0o700, exist_ok=True)
+        found = root.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+            root.chmod(0o700)
+            with _locked(root):
+                _clear(root)
+            return True
+    return False
+
+
+def _free_memory(folder: Path) -> int:
+    """Return the bytes that files there may still take: its own limit, and what memory is left to the machine."""
+    found = os.statvfs(folder)
+    free = found.f_bavail * found.f_frsize
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = min(free, int(line.split()[1]) * 1024)
+    return free
+
+
+def _make(root: Path) -> tuple[Path, int]:
+    """Return a new locked folder and the descriptor that holds its lock."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(root):
+        _clear(root)
+        path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return path, lock
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the root: nobody clears a folder between its making and its locking."""
+    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _clear(root: Path) -> None:
+    """Remove the folders that no living run has locked."""
+    for left in root.iterdir():
+        with contextlib.suppress(OSError):
+            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+            finally:
+                os.close(lock)
