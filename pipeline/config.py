@@ -1,0 +1,204 @@
+"""Settings with units in their names; what contradicts is refused. `config_sources.load` makes them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pipeline import secrets
+from workers.messages import HASH_BYTES, MAX_LEDGER
+
+PREFIX = "LEDGERFILL_"
+Ledger = Annotated[int, Field(ge=1, le=MAX_LEDGER)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_WINDOW_BYTES_A_WORKER = 256 << 20
+_LEAST_BYTES = 1 << 20
+
+
+def cores() -> int:
+    """Return how many cores this process may use, at most its control group's quota."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(usable, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such group, or no limit in it
+        return usable
+
+
+def _trusted(given: object) -> object:
+    """Read `SEQ:HEX` texts, one or several with commas between them, as (ledger, hash)."""
+    texts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(texts, list | tuple) or any(isinstance(text, tuple) for text in texts):
+        return given  # read before, or nothing that can be
+    read: dict[int, bytes] = {}
+    for text in texts:
+        match = re.fullmatch(r"\s*(\d{1,10}):([0-9A-Fa-f]+)\s*", str(text))
+        if not match or len(match[2]) != 2 * HASH_BYTES:
+            raise ValueError(f"expected SEQ:HEX with {2 * HASH_BYTES} hex digits, found {text}")
+        ledger, trusted = int(match[1]), bytes.fromhex(match[2])
+        if read.setdefault(ledger, trusted) != trusted:
+            raise ValueError(f"two hashes for ledger {ledger}")
+    return tuple(read.items())
+
+
+class Settings(BaseSettings):
+    """What every command has. Constructed directly, it takes what it is given and looks nowhere else."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_prefix_target="all",
+        env_ignore_empty=True,
+        extra="ignore",  # one file serves every command
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    display: bool = True  # the live one, where there is a terminal
+    debug: bool = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the sources to `config_sources.load`, which also says where a bad value came from."""
+        return (init_settings,)
+
+
+class StoreSettings(Settings):
+    """Which database. Without one, the program's own embedded server."""
+
+    database: SecretStr | None = None
+    insecure_tls: bool = False  # a server that is not local need not prove who it is
+
+    @field_validator("database")
+    @classmethod
+    def _remember_secret(cls, database: SecretStr | None) -> SecretStr | None:
+        if database is not None:
+            secrets.remember(database.get_secret_value())
+        return database
+
+    @property
+    def database_url(self) -> str | None:
+        """The URL with its password, for the connection alone; None: the embedded server."""
+        return self.database.get_secret_value() if self.database else None
+
+    @property
+    def database_shown(self) -> str:
+        """The database as people may see it."""
+        return secrets.shown(self.database.get_secret_value()) if self.database else "embedded"
+
+
+class SourceSettings(Settings):
+    """Where ledgers come from, and what is known of them beforehand."""
+
+    source: str = Field(min_length=1)
+    network_passphrase: str | None = None  # None: the manifest's
+    trusted: Annotated[tuple[tuple[Ledger, bytes], ...], NoDecode, BeforeValidator(_trusted)] = Field(
+        (), alias="trusted_hash"
+    )
+    ledgers_per_object: Count | None = None  # None, for these three: the manifest's
+    objects_per_partition: Count | None = None
+    suffix: Literal[".xdr.zst", ".xdr.zstd"] | None = None
+    max_object_bytes: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] = ByteSize(256 << 20)  # plain bytes of one object
+    fetch_timeout_s: Seconds = Field(30.0, alias="fetch_timeout")
+    fetch_attempts: Count = 4
+    fetch_concurrency: Count = 16  # objects at once, by each worker
+
+    @property
+    def source_shown(self) -> str:
+        """The source as people may see it."""
+        return secrets.shown(self.source)
+
+    @model_validator(mode="after")
+    def _whole_layout(self) -> Self:
+        if (self.ledgers_per_object is None) != (self.objects_per_partition is None):
+            raise ValueError("--ledgers-per-object and --objects-per-partition are given together or not at all")
+        if self.source.startswith("stream:") and self.network_passphrase is None:
+            raise ValueError("a stream does not name its network: give --network-passphrase")
+        return self
+
+
+class EngineSettings(Settings):
+    """How much is done at once, and how long a missing head may hold the run."""
+
+    workers: Count = Field(default_factory=cores)
+    chunk_ledgers: Count | None = None  # None: by cost
+    window: Count | None = None  # chunks; None: 4 a worker and 4 more
+    window_size: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] | None = Field(None, alias="window_bytes")
+    max_attempts: Count = 3
+    stall_floor_s: Seconds = Field(20.0, alias="stall_floor")
+    stall_ceiling_s: Seconds = Field(600.0, alias="stall_ceiling")
+    hole_deadline_s: Seconds = Field(60.0, alias="hole_deadline")
+
+    @property
+    def window_chunks(self) -> int:
+        """How many chunks may be handed out and not committed."""
+        return self.window if self.window is not None else 4 * self.workers + 4
+
+    @property
+    def window_bytes(self) -> int:
+        """How many bytes of rows may be in work or held."""
+        return self.window_size if self.window_size is not None else _WINDOW_BYTES_A_WORKER * self.workers
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.window_chunks < self.workers + 1:
+            raise ValueError(
+                f"--window of {self.window_chunks} chunks is too small for --workers {self.workers}: "
+                f"at least {self.workers + 1}, one for the head"
+            )
+        if self.stall_floor_s > self.stall_ceiling_s:
+            raise ValueError(
+                f"--stall-floor of {self.stall_floor_s:g} s is above --stall-ceiling of {self.stall_ceiling_s:g} s"
+            )
+        return self
+
+
+class JobSettings(SourceSettings, StoreSettings, EngineSettings):
+    """A job over a range of ledgers."""
+
+    start_ledger: Ledger
+    end_ledger: Ledger | None = None  # None: the newest of the source
+    report: Path | None = None
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.end_ledger is not None and self.end_ledger < self.start_ledger:
+            raise ValueError(f"--end-ledger {self.end_ledger} is below --start-ledger {self.start_ledger}")
+        if self.fetch_timeout_s > self.stall_ceiling_s:
+            raise ValueError(
+                f"--fetch-timeout of {self.fetch_timeout_s:g} s is above "
+                f"--stall-ceiling of {self.stall_ceiling_s:g} s: an attempt would end before its fetch"
+            )
+        return self
+
+
+class BackfillSettings(JobSettings):
+    """`backfill`, and `plan`, which only looks."""
+
+
+class VerifySettings(JobSettings):
+    """`verify`."""
+
+
+class StatusSettings(StoreSettings):
+    """`status`."""
+
+    runs: Count = 10  # how many of the newest are shown
+
+
+class LakeSettings(SourceSettings):
+    """`lake info`."""

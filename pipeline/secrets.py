@@ -1,0 +1,41 @@
+"""Keeps passwords out of everything that people see: a known one is replaced wherever it would be printed."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+_HIDDEN = "***"
+_SHORTEST = 4  # a shorter one is replaced in URLs only: anywhere else it would blank out unrelated text
+_known: set[str] = set()
+_CONNINFO = re.compile(r"(?P<key>\b(?:ssl)?password\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|[^\s&]*)")
+
+
+def passwords(url: str) -> set[str]:
+    """Return the passwords in a database URL or a libpq `key=value` text, as written and decoded."""
+    found = {match["value"].strip("'") for match in _CONNINFO.finditer(url)}
+    try:
+        parts = urlsplit(url)
+        found |= {value for key, value in parse_qsl(parts.query) if key in ("password", "sslpassword")}
+        found.add(parts.password or "")
+    except ValueError:
+        found |= set(re.findall(r"://[^:/]*:([^@]*)@", url))  # no URL that Python can read: still no secret of it
+    return {each for secret in found if secret for each in (secret, unquote(secret), quote(secret, safe=""))}
+
+
+def remember(url: str) -> None:
+    """From now on `hide` replaces the passwords in `url`, wherever they turn up."""
+    _known.update(secret for secret in passwords(url) if len(secret) >= _SHORTEST)
+
+
+def shown(url: str) -> str:
+    """Write a URL, of a database or of a source, as people may see it: no password."""
+    without = _CONNINFO.sub(lambda match: match["key"] + _HIDDEN, url)
+    return hide(re.sub(r"(://[^:/@\s]*):[^/\s]*@", rf"\1:{_HIDDEN}@", without))
+
+
+def hide(text: str) -> str:
+    """Replace each password that was remembered."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return text
