@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from workers.messages import Failure, LedgerRange
 
 
@@ -33,8 +35,66 @@ class ChunkAbandoned(BackfillError):
         super().__init__(f"gave up on ledgers {ledgers} at attempt {attempts}{where}: {failure.reason}")
 
 
+class WorkersLost(BackfillError):
+    """No worker could be started."""
+
+    def __init__(self, starts: int, reason: str) -> None:
+        """Say how many starts in a row failed, and why the last did."""
+        self.starts = starts
+        super().__init__(f"no worker could be started, {starts} in a row failed, the last: {reason}")
+
+
 class CursorMoved(BackfillError):
     """The compare-and-swap found another value than this run's own last commit."""
+
+    def __init__(self, ledgers: LedgerRange, standing: Sequence[LedgerRange]) -> None:
+        """Say which ledgers could not be written, and which stretches stand at their place."""
+        self.ledgers, self.standing = ledgers, tuple(standing)
+        found = f"found {', '.join(map(str, standing))} there" if standing else "found none there"
+        super().__init__(f"cannot commit ledgers {ledgers}: the stretch that ended below them has changed; {found}")
+
+
+class CursorTaken(BackfillError):
+    """Another run has written ledgers that this one was about to commit: `exit_code` 3."""
+
+    exit_code = 3
+
+    def __init__(self, ledgers: LedgerRange, held: LedgerRange, job: str, run_id: int) -> None:
+        """Say which ledgers, and whose they are."""
+        self.ledgers, self.held, self.job, self.run_id = ledgers, held, job, run_id
+        super().__init__(f"cannot commit ledgers {ledgers}: {job} run {run_id} has written ledgers {held}")
+
+
+class HandedOff(BackfillError):
+    """Live ingestion has written these ledgers: the job is done, `exit_code` 0."""
+
+    exit_code = 0
+
+    def __init__(self, ledgers: LedgerRange, last: int) -> None:
+        """Say where live ingestion stands."""
+        self.ledgers, self.last = ledgers, last
+        super().__init__(f"live ingestion has taken over at ledgers {ledgers} and stands at ledger {last}")
+
+
+class BrokenSeam(BackfillError):
+    """A ledger names another hash for the one before it than that one has in the store."""
+
+    def __init__(self, ledger: int, named: bytes, found: bytes) -> None:
+        """Say which ledger does not link, with both hashes."""
+        self.ledger, self.named, self.found = ledger, named, found
+        super().__init__(
+            f"ledger {ledger} does not link to ledger {ledger - 1}: "
+            f"it names hash {named.hex()}, but that ledger has {found.hex()}"
+        )
+
+
+class RowsDiffer(BackfillError):
+    """PostgreSQL counted other rows than the worker had written; nothing of the chunk is committed."""
+
+    def __init__(self, ledgers: LedgerRange, table: str, wanted: int, found: int) -> None:
+        """Say which table, with both counts."""
+        self.ledgers, self.table, self.wanted, self.found = ledgers, table, wanted, found
+        super().__init__(f"cannot commit ledgers {ledgers}: {table} took {found} rows where the worker wrote {wanted}")
 
 
 class Interrupted(BackfillError):

@@ -1,0 +1,111 @@
+"""Commit: one transaction a chunk with its stretch, its rows and its record; a lost acknowledgement is looked up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from pipeline.actions import ReadyChunk
+from pipeline.errors import RowsDiffer
+from pipeline.events import Committed
+from pipeline.store import queries
+from pipeline.store.books import Run
+from pipeline.store.swap import Swap, SwapLost
+from workers.messages import Section
+
+logger = logging.getLogger(__name__)
+_SQL = queries.load("commit")
+_NO_ROWS = 21  # bytes of a binary COPY stream without a row: header and trailer
+
+
+class Committer:
+    """Commits chunks in the order given, and knows after a broken connection whether its last commit had landed.
+
+    Between calls no transaction is open. `close()` ends its connection.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection], run: Run, *, reconnect_s: float = 60.0) -> None:
+        """Connect; `connect` is called again when the connection breaks, for `reconnect_s` seconds at most."""
+        self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
+        self._epoch = 0
+        self._conn = self._reconnected()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._conn.close()
+
+    def commit(self, chunk: ReadyChunk) -> Committed:
+        """Write `chunk` and return the rows by table as PostgreSQL counted them.
+
+        Raises `CursorTaken` or `HandedOff` when somebody else has written these ledgers, `BrokenSeam` when they do not
+        link to their neighbours, `CursorMoved` when the stretch that they go on from is gone, `RowsDiffer` when
+        PostgreSQL counted other rows than the worker, `psycopg.Error` for everything else; nothing is written then.
+        """
+        swap = Swap(chunk, self._run, uuid4())
+        for attempt in Retrying(
+            retry=retry_if_exception(self._lost_connection),
+            stop=stop_after_delay(self._reconnect_s),
+            wait=wait_random_exponential(multiplier=0.1, max=5.0),
+            reraise=True,
+        ):
+            with attempt:
+                if self._conn.closed:
+                    logger.warning("connecting again to commit ledgers %s", chunk.ledgers)
+                    self._conn = self._reconnected()
+                return self._once(chunk, swap)
+        raise AssertionError("unreachable: the loop above returns or raises")
+
+    def _once(self, chunk: ReadyChunk, swap: Swap) -> Committed:
+        try:
+            with self._conn.transaction():
+                swap.carry_out(self._conn, self._epoch)
+                rows = copy_rows(self._conn, chunk)
+                swap.record(self._conn)
+        except SwapLost:
+            with self._conn.transaction():
+                swap.explain(self._conn)
+            rows = {section.table: section.rows for section in chunk.done.sections}
+            logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
+        return Committed(chunk.ledgers, rows)
+
+    def _reconnected(self) -> psycopg.Connection:
+        conn = self._connect()
+        with conn.transaction():
+            conn.execute(_SQL["settings"])
+        self._epoch += 1
+        return conn
+
+    def _lost_connection(self, error: BaseException) -> bool:
+        """Return whether trying again makes sense: the connection is gone, and with it the answer."""
+        return isinstance(error, psycopg.OperationalError) and self._conn.closed
+
+
+def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
+    """Copy the rows of a chunk's file into their tables and return how many PostgreSQL counted in each."""
+    rows = {}
+    with (
+        Path(chunk.path).open("rb") as file,
+        mmap(file.fileno(), 0, access=ACCESS_READ) as mapped,
+        memoryview(mapped) as content,
+    ):
+        for section in chunk.done.sections:
+            with content[section.offset : section.offset + section.length] as part:
+                rows[section.table] = found = _copy(conn, section, part)
+            if found != section.rows:
+                raise RowsDiffer(chunk.ledgers, section.table, wanted=section.rows, found=found)
+    return rows
+
+
+def _copy(conn: psycopg.Connection, section: Section, part: memoryview) -> int:
+    if section.rows == 0 and section.length == _NO_ROWS:
+        return 0
+    cursor = conn.cursor()
+    with cursor.copy(_SQL[f"copy_{section.table}"]) as copy:
+        copy.write(part)
+    return cursor.rowcount

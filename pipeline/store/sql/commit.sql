@@ -1,0 +1,54 @@
+-- One chunk, one transaction: the stretch first, then the rows, then the chunk's record.
+
+-- name: settings
+-- End a stuck committer in time, and let the server notice a client that is gone.
+SELECT set_config('lock_timeout', '60s', false), set_config('statement_timeout', '10min', false),
+       set_config('idle_in_transaction_session_timeout', '5min', false), set_config('tcp_keepalives_idle', '30', false),
+       set_config('tcp_keepalives_interval', '10', false), set_config('tcp_keepalives_count', '3', false)
+
+-- name: take_next
+-- Take the stretch that begins right above the chunk, to be merged: it waits for whoever is writing it.
+DELETE FROM ledgerfill.ledger_stretches WHERE first = %(last)s::int8 + 1 RETURNING last, previous_hash, last_hash
+
+-- name: extend
+-- The compare-and-swap: the stretch that ends right below the chunk with the hash that the chunk links to now ends above it.
+UPDATE ledgerfill.ledger_stretches
+SET last = %(end)s, last_hash = %(end_hash)s,
+    job = %(job)s, run_id = %(run_id)s, epoch = %(epoch)s, commit_id = %(commit_id)s, updated_at = now()
+WHERE last = %(first)s::int8 - 1 AND last_hash = %(previous_hash)s
+
+-- name: begin
+-- A new stretch where none ends below; the constraint `stretches_apart` refuses one that overlaps or touches another.
+INSERT INTO ledgerfill.ledger_stretches (first, last, previous_hash, first_hash, last_hash, job, run_id, epoch, commit_id)
+VALUES (%(first)s, %(end)s, %(previous_hash)s, %(first_hash)s, %(end_hash)s, %(job)s, %(run_id)s, %(epoch)s, %(commit_id)s)
+
+-- name: standing
+-- What stands at the chunk's place after a lost swap, read under lock so that it means something.
+SELECT first, last, last_hash, job, run_id
+FROM ledgerfill.ledger_stretches
+WHERE last >= %(first)s::int8 - 1 AND first <= %(last)s
+ORDER BY first
+FOR UPDATE
+
+-- name: landed
+-- Whether this very commit is in the database.
+SELECT true FROM ledgerfill.backfill_chunks WHERE run_id = %(run_id)s AND first = %(first)s AND commit_id = %(commit_id)s
+
+-- name: record
+-- The chunk's own row.
+INSERT INTO ledgerfill.backfill_chunks (run_id, first, last, commit_id, first_hash, last_hash, worker, attempts,
+    transactions, operations, events, object_bytes, plain_bytes, row_bytes, timings)
+VALUES (%(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_hash)s, %(worker)s, %(attempts)s,
+    %(transactions)s, %(operations)s, %(events)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s)
+
+-- name: copy_ledgers
+COPY ledgerfill.ledgers FROM STDIN (FORMAT BINARY)
+
+-- name: copy_transactions
+COPY ledgerfill.transactions FROM STDIN (FORMAT BINARY)
+
+-- name: copy_operations
+COPY ledgerfill.operations FROM STDIN (FORMAT BINARY)
+
+-- name: copy_events
+COPY ledgerfill.events FROM STDIN (FORMAT BINARY)

@@ -1,0 +1,14 @@
+-- Which ledgers are here. Only the committer changes it.
+
+-- name: near
+-- The stretches that overlap a range of ledgers or touch it, from below.
+SELECT first, last, previous_hash, first_hash, last_hash, job, run_id, updated_at
+FROM ledgerfill.ledger_stretches
+WHERE last >= %(first)s::int8 - 1 AND first <= %(last)s::int8 + 1
+ORDER BY first
+
+-- name: all
+-- Every stretch, from below.
+SELECT first, last, previous_hash, first_hash, last_hash, job, run_id, updated_at
+FROM ledgerfill.ledger_stretches
+ORDER BY first
