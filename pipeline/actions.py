@@ -1,0 +1,93 @@
+"""What the coordinator wants done, in the order given: frozen dataclasses, matched by type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.plan import Gap
+from workers.messages import ChunkDone, LedgerRange, Task
+
+Step = Literal["suspect", "hedge", "re-dispatch", "split", "abort"]
+"""The steps against a stall, in the words of logs, reports and the run's history."""
+
+Outcome = Literal["success", "failed", "interrupted"]
+"""The ways a run ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyChunk:
+    """A chunk whose turn it is: its rows lie in a file, its hashes link to everything before it."""
+
+    ledgers: LedgerRange  # what to commit: the sound ledgers, fewer than the chunk's when a failure follows
+    chunk: LedgerRange  # as it was planned
+    gap: Gap
+    done: ChunkDone
+    attempts: int
+    worker: int
+    previous: bytes | None  # hash of the ledger before, committed or held; None: nothing is known of it
+
+    @property
+    def path(self) -> str:
+        """The file with the rows."""
+        return self.done.path
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Start a worker under a number that was never used before."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send a task to a worker that is ready."""
+
+    worker: int
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """Kill a worker: it writes to no file any more when the next action is carried out."""
+
+    worker: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit a chunk after those asked for before it; answered by `Committed` or `CommitFailed`, in this order."""
+
+    chunk: ReadyChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove a result file, which may not exist; exactly one for each task dispatched."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One step against a stall: for the log, the report and the run's history."""
+
+    step: Step
+    chunk: LedgerRange
+    worker: int | None
+    attempt: int
+    elapsed_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last action of a run; `error` says why it is no success (an `Interrupted` when a signal ended it)."""
+
+    outcome: Outcome
+    error: Exception | None = None
+
+
+Action = StartWorker | Dispatch | KillWorker | Commit | Discard | Note | Finish

@@ -1,0 +1,406 @@
+"""The coordinator: joins the rules to one machine of the form `(state, event, now) -> actions`.
+
+It does no I/O and has no clock: the job delivers events and carries out actions, so whole runs can be simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, Note, Outcome, StartWorker, Step
+from pipeline.chain import misfit
+from pipeline.chunk import Attempt, Chunk, ChunkState, Result
+from pipeline.commit_queue import CommitQueue
+from pipeline.crew import Crew, Worker
+from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted, WorkersLost
+from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, Tick, WorkerDied
+from pipeline.plan import Plan
+from pipeline.progress.snapshot import Snapshot
+from pipeline.stall import GiveUp, Late, StallConfig, after_failure, lateness, next_step_at
+from pipeline.tally import Tally
+from pipeline.window import Window
+from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, Task
+
+ROW_BYTES_A_STORED_BYTE = 3.0  # assumed until the first result is there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorConfig:
+    """Bounds of a run; `ValueError` where two of them contradict."""
+
+    workers: int
+    window_chunks: int | None = None  # None: 4 a worker
+    window_bytes: int = 1 << 30  # of rows, the head's not counted
+    commit_ahead: int = 2  # commits asked for and not yet answered
+    stall: StallConfig = field(default_factory=StallConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot hold together, with both numbers."""
+        for name in ("workers", "window_bytes", "commit_ahead"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: at least 1")
+        if self.most_chunks < self.workers + 1:
+            raise ValueError(
+                f"a window of {self.most_chunks} chunks is too small for {self.workers} workers: "
+                f"at least {self.workers + 1}"
+            )
+
+    @property
+    def most_chunks(self) -> int:
+        """Chunks in the window."""
+        return 4 * self.workers if self.window_chunks is None else self.window_chunks
+
+
+class Coordinator:
+    """One run over a plan. Give it every event in the order they happen, and carry out each action it returns."""
+
+    def __init__(self, plan: Plan, config: CoordinatorConfig, *, result_dir: str) -> None:
+        """Plan to write results to files in `result_dir`, named by their token."""
+        self._plan, self._config, self._result_dir = plan, config, result_dir
+        self._next = plan.first  # first ledger that was never handed out; None: all were, or no more shall be
+        self._window = Window(config.most_chunks, config.window_bytes)
+        self._crew = Crew()
+        self._most_workers = sum(1 for _ in islice(plan.chunks(), config.workers))
+        self._hire_at = 0.0
+        self._tokens = 0
+        self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.commit_ahead)
+        self._error: BackfillError | None = None  # what the run ends with when everything before it is committed
+        self._finished = False
+        self._tally = Tally()
+        self._began = self._seen = 0.0
+        self._actions: list[Action] = []
+
+    def start(self, now: float) -> list[Action]:
+        """Begin; over a plan without gaps the run ends here."""
+        self._began = self._seen = now
+        return self._advance(now)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take an event in and return what is to be done; nothing follows on the `Finish`."""
+        if self._finished:
+            return []
+        self._count_waits(now)
+        match event:
+            case FromWorker(worker, Ready()):
+                self._crew.ready(worker)
+            case FromWorker(_, ChunkStarted(token=token)):
+                self._crew.began(token, now)
+            case FromWorker(_, ChunkDone() as done):
+                self._answered(done, now)
+            case WorkerDied(number, reason):
+                self._lost(number, f"worker died: {reason}", now, died=True)
+            case Committed(ledgers, rows):
+                self._committed(ledgers, rows)
+            case CommitFailed(error):
+                self._finish("failed", error)
+            case Interrupt(signal):
+                self._interrupt(signal)
+            case Tick():
+                pass
+        return self._advance(now)
+
+    def next_wake(self, now: float) -> float | None:
+        """Return the seconds until a `Tick` is due, at least 0; None when only an event can change anything."""
+        if self._finished:
+            return None
+        times = [chunk.not_before for chunk in self._window if chunk.state is ChunkState.WAITING]
+        if len(self._crew) < self._most_workers:
+            times.append(self._hire_at)
+        times = [at for at in times if at > now]  # what is past waits for an event, not for time
+        for worker in self._crew:
+            if not worker.ready:
+                times.append(worker.since + self._config.stall.start_deadline_s)
+            elif attempt := worker.in_work:
+                times.append(next_step_at(attempt, is_head=self._is_head(attempt)))
+        return max(0.0, min(times) - now) if times else None
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Return how the run stands."""
+        head = self._window.head
+        attempt = head.attempt if head else None
+        tally, busy, starting = self._tally, self._crew.busy, self._crew.starting
+        recent = ((ledgers, ChunkState.COMMITTED) for ledgers in tally.recent)
+        return Snapshot(
+            elapsed_s=now - self._began,
+            ledgers_wanted=self._plan.ledgers,
+            ledgers_done=tally.ledgers,
+            transactions=tally.rows["transactions"],
+            operations=tally.rows["operations"],
+            events=tally.rows["events"],
+            object_bytes=tally.object_bytes,
+            plain_bytes=tally.plain_bytes,
+            row_bytes=tally.row_bytes,
+            window=(*recent, *((chunk.ledgers, chunk.state) for chunk in self._window)),
+            head=head.ledgers if head else None,
+            head_age_s=now - attempt.since if attempt else 0.0,
+            head_worker=attempt.worker if attempt else None,
+            head_attempt=attempt.number if attempt else 0,
+            workers_busy=busy,
+            workers_idle=len(self._crew) - busy - starting,
+            workers_starting=starting,
+            held_bytes=self._window.held_bytes,
+            waits=tally.waits,
+        )
+
+    # What follows from an event
+
+    def _answered(self, done: ChunkDone, now: float) -> None:
+        attempt = self._crew.answered(done.token, now)
+        if attempt is None:  # superseded: its file was discarded when that was known
+            return
+        chunk = attempt.chunk
+        if attempt.superseded:
+            self._discard(attempt.path)
+        elif failure := misfit(chunk.ledgers, done):
+            self._failed(attempt, failure, now)
+        elif done.ledgers and not self._window.has_room(chunk, done.row_bytes):
+            self._set_back(attempt, done.row_bytes, now)
+        elif done.failure:
+            self._failed(attempt, done.failure, now, done)
+        else:
+            self._tally.measured(chunk.stored, done.row_bytes)
+            self._hold(attempt, chunk.ledgers, done, now)
+
+    def _failed(self, attempt: Attempt, failure: Failure, now: float, done: ChunkDone | None = None) -> None:
+        """Try the chunk again, or give it up: then its sound part, if any, is the last thing to be committed."""
+        chunk = attempt.chunk
+        verdict = after_failure(self._config.stall, chunk, failure, now)
+        if not isinstance(verdict, GiveUp):
+            self._note("re-dispatch", attempt, now, failure.reason)
+            self._take_back(attempt, verdict.not_before)
+            return
+        self._give_up(attempt, verdict.failure, now)
+        if done and done.ledgers:
+            self._hold(attempt, done.ledgers, done, now)
+        else:
+            self._discard(attempt.path)
+            self._window.close(chunk)
+
+    def _hold(self, attempt: Attempt, ledgers: LedgerRange, done: ChunkDone, now: float) -> None:
+        """Keep a result until its turn; where the hashes do not link, nothing from there on is committed."""
+        chunk = attempt.chunk
+        chunk.attempt, chunk.size = None, done.row_bytes
+        broken = self._queue.hold(chunk, Result(ledgers, done, attempt))
+        if broken:
+            result, failure = broken
+            self._give_up(result.attempt, failure, now)
+            self._drop(result.attempt.chunk)
+
+    def _set_back(self, attempt: Attempt, row_bytes: int, now: float) -> None:
+        """Drop a result that would break the window's bound: now that its size is known, it is made when it fits."""
+        self._note("re-dispatch", attempt, now, f"{row_bytes} bytes of rows do not fit the window beside those held")
+        self._tally.measured(attempt.chunk.stored, row_bytes)
+        attempt.chunk.size = row_bytes
+        self._take_back(attempt, now)
+
+    def _lost(self, number: int, reason: str, now: float, *, died: bool) -> None:
+        """Take back what a worker had: what it was at counts as an attempt, what it had queued does not."""
+        worker = self._crew.dismiss(number)
+        if worker is None:
+            return
+        if not worker.ready:
+            self._start_failed(reason, now)
+        for place, attempt in enumerate(worker.tasks):
+            if attempt.superseded:
+                self._discard(attempt.path)
+            elif place == 0:
+                attempt.chunk.deaths += died
+                self._failed(attempt, Failure(reason=reason, transient=True), now)
+            else:
+                self._take_back(attempt, now)
+
+    def _start_failed(self, reason: str, now: float) -> None:
+        starts, stall = self._crew.failed_starts, self._config.stall
+        self._hire_at = now + stall.backoff_after(starts)
+        if starts >= stall.max_attempts * self._most_workers:
+            self._wind_down(WorkersLost(starts, reason))
+
+    def _committed(self, ledgers: LedgerRange, rows: Mapping[str, int]) -> None:
+        ready, chunk = self._queue.committed(ledgers)
+        self._window.close(chunk)
+        self._tally.committed(ledgers, rows, ready.done)
+        self._discard(ready.path)
+
+    def _interrupt(self, signal: int) -> None:
+        """Commit what is in order already and end; the second time, end."""
+        error = Interrupted(signal)
+        if isinstance(self._error, Interrupted):
+            self._finish("interrupted", error)
+        else:
+            self._wind_down(error)
+
+    # What follows from the state
+
+    def _advance(self, now: float) -> list[Action]:
+        """Do all that can be done now, and return it with what was decided before."""
+        if not self._finished:
+            self._watch(now)
+            self._commit()
+            self._staff(now)
+            self._hand_out(now)
+            self._finish_if_done()
+        actions, self._actions = self._actions, []
+        return actions
+
+    def _watch(self, now: float) -> None:
+        """Kill what is past its deadline, and say so of a head at half of it."""
+        start_deadline_s = self._config.stall.start_deadline_s
+        for worker in self._crew:
+            attempt = worker.in_work
+            if not worker.ready and now >= worker.since + start_deadline_s:
+                self._kill(worker, f"worker had not started after {start_deadline_s:g} s", now)
+            elif attempt:
+                late = lateness(attempt, now, is_head=self._is_head(attempt))
+                if late is Late.OVERDUE:
+                    self._kill(worker, f"no result after {attempt.deadline_s:g} s, worker killed", now)
+                elif late is Late.SUSPECT:
+                    attempt.suspected = True
+                    self._note(
+                        "suspect",
+                        attempt,
+                        now,
+                        f"no result yet, everything waits for it; the worker is killed after {attempt.deadline_s:g} s",
+                    )
+
+    def _commit(self) -> None:
+        while ready := self._queue.next_commit():
+            self._actions.append(Commit(ready))
+
+    def _staff(self, now: float) -> None:
+        while len(self._crew) < self._most_workers and now >= self._hire_at and self._has_work():
+            self._actions.append(StartWorker(self._crew.hire(now).number))
+
+    def _hand_out(self, now: float) -> None:
+        while (worker := self._crew.free()) and (chunk := self._next_chunk(now)):
+            self._dispatch(worker, chunk, now)
+
+    def _next_chunk(self, now: float) -> Chunk | None:
+        """Return the lowest chunk that may be worked on now; none is overtaken because it does not fit."""
+        chunk = self._window.waiting(now)
+        if chunk:
+            return chunk if self._window.serves(chunk) else None
+        return self._open_next()
+
+    def _open_next(self) -> Chunk | None:
+        if self._next is None:
+            return None
+        ledgers = self._plan.chunk_at(self._next)
+        stored = self._plan.cost.bytes_of(ledgers)
+        size = int(stored * self._tally.row_ratio(ROW_BYTES_A_STORED_BYTE))
+        if not self._window.admits(size):
+            return None
+        chunk = Chunk(ledgers=ledgers, gap=self._plan.gap_of(ledgers.first), stored=stored, size=size)
+        self._window.open(chunk)
+        self._next = self._plan.after(ledgers.last)
+        return chunk
+
+    def _dispatch(self, worker: Worker, chunk: Chunk, now: float) -> None:
+        self._tokens += 1
+        attempt = Attempt(
+            token=self._tokens,
+            number=chunk.failures + 1,
+            chunk=chunk,
+            worker=worker.number,
+            path=f"{self._result_dir}/{self._tokens}",
+            deadline_s=self._config.stall.deadline_s(chunk.stored),
+            since=now,
+        )
+        chunk.attempt, chunk.state = attempt, ChunkState.WORK
+        self._crew.give(worker, attempt)
+        task = Task(token=attempt.token, attempt=attempt.number, ledgers=chunk.ledgers, path=attempt.path)
+        self._actions.append(Dispatch(worker.number, task))
+
+    def _has_work(self) -> bool:
+        return self._next is not None or any(chunk.state is ChunkState.WAITING for chunk in self._window)
+
+    def _is_head(self, attempt: Attempt) -> bool:
+        return attempt.chunk is self._window.head
+
+    # How chunks and workers leave
+
+    def _take_back(self, attempt: Attempt, not_before: float) -> None:
+        chunk = attempt.chunk
+        self._discard(attempt.path)
+        chunk.attempt, chunk.state, chunk.not_before = None, ChunkState.WAITING, not_before
+
+    def _give_up(self, attempt: Attempt, failure: Failure, now: float) -> None:
+        """End the run behind a chunk: those before it go on, and what came of those after it is dropped."""
+        self._note("abort", attempt, now, failure.reason)
+        ledgers = attempt.chunk.ledgers
+        self._error = ChunkAbandoned(ledgers, attempt.number, failure, attempt.worker)
+        self._next = None
+        self._queue.drop_from(ledgers.last + 1)
+        for chunk in self._window.from_ledger(ledgers.last + 1):
+            self._drop(chunk)
+
+    def _wind_down(self, error: BackfillError) -> None:
+        """End the run behind what is in order already."""
+        self._error = error
+        self._next = None
+        self._queue.drop_from(1)
+        for chunk in self._window.from_ledger(1):
+            if not chunk.in_order:
+                self._drop(chunk)
+
+    def _drop(self, chunk: Chunk) -> None:
+        """Let go of a chunk; a worker that is still at it may go on, its result is superseded."""
+        self._window.close(chunk)
+        chunk.attempt = None
+        if chunk.result:
+            self._discard(chunk.result.attempt.path)
+
+    def _kill(self, worker: Worker, reason: str, now: float) -> None:
+        self._actions.append(KillWorker(worker.number, reason))
+        self._lost(worker.number, reason, now, died=False)
+
+    def _finish_if_done(self) -> None:
+        if len(self._window) or self._next is not None:
+            return
+        if self._error:
+            self._finish("interrupted" if isinstance(self._error, Interrupted) else "failed", self._error)
+        elif self._queue.next_ledger is not None or self._tally.ledgers != self._plan.ledgers:
+            done = f"{self._tally.ledgers} of {self._plan.ledgers} ledgers"
+            self._finish("failed", BackfillError(f"nothing is left to do, but only {done} were committed"))
+        else:
+            self._finish("success")
+
+    def _finish(self, outcome: Outcome, error: Exception | None = None) -> None:
+        """End the run: kill who still writes, discard every file that is left."""
+        for worker in self._crew:
+            if worker.tasks:
+                self._actions.append(KillWorker(worker.number, "the run ends"))
+            for attempt in worker.tasks:
+                self._discard(attempt.path)
+        for chunk in self._window:
+            if chunk.result:
+                self._discard(chunk.result.attempt.path)
+        self._finished = True
+        self._actions.append(Finish(outcome, error))
+
+    def _discard(self, path: str) -> None:
+        self._actions.append(Discard(path))
+
+    def _note(self, step: Step, attempt: Attempt, now: float, why: str) -> None:
+        self._actions.append(
+            Note(
+                step=step,
+                chunk=attempt.chunk.ledgers,
+                worker=attempt.worker,
+                attempt=attempt.number,
+                elapsed_s=now - attempt.since,
+                why=why,
+            )
+        )
+
+    def _count_waits(self, now: float) -> None:
+        idle = sum(1 for worker in self._crew if worker.ready and not worker.tasks)
+        self._tally.waited(
+            now - self._seen,
+            idle=idle,
+            committing=self._queue.committing > 0,
+            head_late=self._queue.held > 0,
+            window_full=self._next is not None,
+        )
+        self._seen = now

@@ -1,0 +1,119 @@
+"""The crew: which workers there are and what each was given; a worker's number is never used again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pipeline.chunk import Attempt
+
+TASKS_A_WORKER = 2  # one in work, one to read ahead for
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One process; `tasks[0]` is in work, `tasks[1]` queued."""
+
+    number: int
+    since: float  # when it was started
+    ready: bool = False
+    tasks: list[Attempt] = field(default_factory=list)
+
+    @property
+    def in_work(self) -> Attempt | None:
+        """What it is at."""
+        return self.tasks[0] if self.tasks else None
+
+
+class Crew:
+    """The living workers, and every attempt that was not answered yet, by its token."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._workers: dict[int, Worker] = {}
+        self._attempts: dict[int, Attempt] = {}
+        self._hired = 0
+        self.failed_starts = 0  # in a row
+
+    def __len__(self) -> int:
+        """Return how many workers live, those that are starting included."""
+        return len(self._workers)
+
+    def __iter__(self) -> Iterator[Worker]:
+        """Iterate in the order of their start."""
+        return iter(tuple(self._workers.values()))
+
+    @property
+    def busy(self) -> int:
+        """How many have something in work."""
+        return sum(1 for worker in self._workers.values() if worker.tasks)
+
+    @property
+    def starting(self) -> int:
+        """How many have not said yet that they are up."""
+        return sum(1 for worker in self._workers.values() if not worker.ready)
+
+    def hire(self, now: float) -> Worker:
+        """Add a worker that is about to start."""
+        self._hired += 1
+        worker = Worker(number=self._hired, since=now)
+        self._workers[worker.number] = worker
+        return worker
+
+    def ready(self, number: int) -> None:
+        """Note that a worker has started; nothing follows for one that is gone."""
+        if worker := self._workers.get(number):
+            worker.ready = True
+            self.failed_starts = 0
+
+    def dismiss(self, number: int) -> Worker | None:
+        """Forget a worker and what it was given, and return it; None when it is gone already."""
+        worker = self._workers.pop(number, None)
+        if worker is None:
+            return None
+        if not worker.ready:
+            self.failed_starts += 1
+        for attempt in worker.tasks:
+            del self._attempts[attempt.token]
+        return worker
+
+    def free(self) -> Worker | None:
+        """Return the worker to give the next task: an idle one, else the one that has been at its only task longest.
+
+        Nothing is queued while a worker is starting: it will be idle in a moment.
+        """
+        best: Worker | None = None
+        for worker in self._workers.values():
+            if not worker.ready:
+                best = None
+                break
+            if len(worker.tasks) < TASKS_A_WORKER and (best is None or _turn(worker) < _turn(best)):
+                best = worker
+        if best is not None:
+            return best
+        return next((w for w in self._workers.values() if w.ready and not w.tasks), None)
+
+    def give(self, worker: Worker, attempt: Attempt) -> None:
+        """Add an attempt to what a worker has to do."""
+        worker.tasks.append(attempt)
+        self._attempts[attempt.token] = attempt
+
+    def began(self, token: int, now: float) -> None:
+        """Count an attempt's deadline from now."""
+        if attempt := self._attempts.get(token):
+            attempt.since = now
+
+    def answered(self, token: int, now: float) -> Attempt | None:
+        """Take an attempt off its worker, whose next one's turn it is; None for a token that nobody waits for."""
+        attempt = self._attempts.pop(token, None)
+        if attempt is None:
+            return None
+        tasks = self._workers[attempt.worker].tasks
+        tasks.remove(attempt)
+        if tasks:
+            tasks[0].since = max(tasks[0].since, now)
+        return attempt
+
+
+def _turn(worker: Worker) -> tuple[int, float]:
+    return len(worker.tasks), worker.tasks[0].since if worker.tasks else 0.0

@@ -1,0 +1,54 @@
+"""What the coordinator is told: frozen dataclasses, matched by type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from workers.messages import LedgerRange, WorkerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class FromWorker:
+    """A worker said something."""
+
+    worker: int
+    message: WorkerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """A worker is gone, by itself or because it was killed; everything that it said before was delivered before."""
+
+    worker: int
+    reason: str  # `killed by signal 9 (out of memory?)`
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The lowest commit that was asked for and not yet answered is in the database."""
+
+    ledgers: LedgerRange
+    rows: Mapping[str, int] = field(default_factory=dict)  # by table, as the database counted them
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """The lowest commit that was asked for failed for good; this answers every one behind it too: none will follow."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Somebody wants the run to end: once in order, twice at once."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing happened; time went by."""
+
+
+Event = FromWorker | WorkerDied | Committed | CommitFailed | Interrupt | Tick

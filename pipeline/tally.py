@@ -1,0 +1,64 @@
+"""The tally: what a run has done and what it has waited for, counted as it goes."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+
+from pipeline.progress.snapshot import Waits
+from workers.messages import ChunkDone, LedgerRange
+
+RECENT_CHUNKS = 32  # committed ones that a display still shows
+
+
+class Tally:
+    """Counters of one run; each grows, none grows with the number of ledgers."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.ledgers = 0
+        self.rows: Counter[str] = Counter()  # by table
+        self.object_bytes = self.plain_bytes = self.row_bytes = 0
+        self.recent: deque[LedgerRange] = deque(maxlen=RECENT_CHUNKS)
+        self._estimated = 0  # stored bytes of the chunks in `_measured`, by the plan's estimate
+        self._measured = 0  # bytes of their rows
+        self._workers_s = self._commit_s = self._head_s = self._window_s = self._read_s = self._work_s = 0.0
+
+    def row_ratio(self, default: float) -> float:
+        """Return how many bytes of rows come of one estimated stored byte; `default` before the first result."""
+        return self._measured / self._estimated if self._measured else default
+
+    def measured(self, stored_bytes: int, row_bytes: int) -> None:
+        """Learn from a whole chunk's result."""
+        self._estimated += stored_bytes
+        self._measured += row_bytes
+
+    def committed(self, ledgers: LedgerRange, rows: Mapping[str, int], done: ChunkDone) -> None:
+        """Count a chunk that is in the database."""
+        self.ledgers += len(ledgers)
+        self.rows.update(rows or {section.table: section.rows for section in done.sections})
+        self.object_bytes += done.object_bytes
+        self.plain_bytes += done.plain_bytes
+        self.row_bytes += done.row_bytes
+        self._read_s += done.timings.wait_s
+        self._work_s += done.timings.elapsed_s
+        self.recent.append(ledgers)
+
+    def waited(self, seconds: float, *, idle: int, committing: bool, head_late: bool, window_full: bool) -> None:
+        """Count time that has passed in one state: `idle` workers without a task, and what the rest waited for."""
+        self._workers_s += seconds * idle
+        self._window_s += seconds if idle and window_full else 0.0
+        self._commit_s += 0.0 if committing else seconds
+        self._head_s += seconds if head_late and not committing else 0.0
+
+    @property
+    def waits(self) -> Waits:
+        """What was waited for so far."""
+        return Waits(
+            workers_s=self._workers_s,
+            commit_s=self._commit_s,
+            head_s=self._head_s,
+            window_s=self._window_s,
+            read_s=self._read_s,
+            work_s=self._work_s,
+        )
