@@ -14,10 +14,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from pipeline.actions import ReadyChunk
 from pipeline.errors import RowsDiffer
 from pipeline.events import Committed
-from pipeline.store import queries
+from pipeline.store import partitions, queries
 from pipeline.store.books import Run
 from pipeline.store.swap import Swap, SwapLost
-from workers.messages import Section
+from workers.messages import LedgerRange, Section
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("commit")
@@ -34,6 +34,7 @@ class Committer:
         """Connect; `connect` is called again when the connection breaks, for `reconnect_s` seconds at most."""
         self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
         self._epoch = 0
+        self._room: LedgerRange | None = None  # ledgers whose partitions are known to be there
         self._conn = self._reconnected()
 
     def close(self) -> None:
@@ -62,6 +63,7 @@ class Committer:
         raise AssertionError("unreachable: the loop above returns or raises")
 
     def _once(self, chunk: ReadyChunk, swap: Swap) -> Committed:
+        self._make_room(chunk.ledgers)
         try:
             with self._conn.transaction():
                 swap.carry_out(self._conn, self._epoch)
@@ -73,6 +75,11 @@ class Committer:
             rows = {section.table: section.rows for section in chunk.done.sections}
             logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
         return Committed(chunk.ledgers, rows)
+
+    def _make_room(self, ledgers: LedgerRange) -> None:
+        if self._room is None or ledgers.first not in self._room or ledgers.last not in self._room:
+            partitions.ensure(self._conn, ledgers)
+            self._room = partitions.room(ledgers)
 
     def _reconnected(self) -> psycopg.Connection:
         conn = self._connect()

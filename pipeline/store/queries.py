@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+
+from psycopg import sql
 
 _NAME = re.compile(rb"^-- name: (\w+)$", re.MULTILINE)
 
@@ -19,3 +22,8 @@ def load(name: str) -> dict[str, bytes]:
     """Return the queries of `sql/NAME.sql` by their names; each begins with a line `-- name: NAME`."""
     _, *parts = _NAME.split(script(name))
     return {query.decode(): text.strip() for query, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def template(query: bytes, names: Mapping[str, sql.Composable]) -> sql.Composed:
+    """Fill the `{names}` of a query that PostgreSQL takes no parameters for: tables, bounds of partitions."""
+    return sql.SQL(query.decode()).format(**names)

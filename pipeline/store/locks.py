@@ -1,0 +1,93 @@
+"""One run a store for base tables: a session advisory lock that dies with its holder, and who the holder is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from pipeline.errors import RunHeld
+from pipeline.store import processes, queries
+from pipeline.store.books import Run
+
+logger = logging.getLogger(__name__)
+_SQL = queries.load("locks")
+_POLL_S = 0.1
+_UNSIGNED_S = 0.7  # a holder signs right after it took the lock: within this time, or it is none of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock; all but `backend_id` is None where nobody has signed."""
+
+    backend_id: int
+    run_id: int | None = None
+    process_id: int | None = None
+    process_started: str | None = None
+    host: str | None = None
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        """Write it as messages do."""
+        if self.since is None:
+            return f"a session of the server (process {self.backend_id} there) that has not said who it is"
+        return f"process {self.process_id} on {self.host}, run {self.run_id}, since {self.since:%Y-%m-%d %H:%M:%S %Z}"
+
+    def gone(self, host: str) -> bool:
+        """Return whether its process is known to be gone; that of another host is not."""
+        if self.process_id is None or self.host != host:
+            return False
+        return not processes.lives(self.process_id, self.process_started or "")
+
+
+@contextmanager
+def hold(conn: psycopg.Connection, run: Run, *, lock: str = "base tables", gone_s: float = 30.0) -> Iterator[None]:
+    """Hold `lock` for `run`; it is given back at the end, and by the server when `conn` breaks.
+
+    `conn` must be in autocommit and serve nothing else that could break it.
+    Raises `RunHeld` that names a live holder within a second; a holder whose process is gone is waited for,
+    `gone_s` seconds at most: its server process may still be ending.
+    """
+    _take(conn, run, lock, gone_s)
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute(_SQL["release"], {"lock": lock})
+
+
+def holder(conn: psycopg.Connection, *, lock: str = "base tables") -> Holder | None:
+    """Return who holds `lock` now, or None."""
+    row = conn.execute(_SQL["holder"], {"lock": lock}).fetchone()
+    return Holder(*row) if row else None
+
+
+def _take(conn: psycopg.Connection, run: Run, lock: str, gone_s: float) -> None:
+    start, said = time.monotonic(), False
+    while not _try(conn, run, lock):
+        found, waited = holder(conn, lock=lock), time.monotonic() - start
+        if found is None:
+            continue  # it was given back meanwhile
+        gone = found.gone(run.host)
+        if gone and not said:
+            logger.warning("waiting for a lock whose holder is gone: %s", found)
+            said = True
+        if waited > (gone_s if gone else _UNSIGNED_S if found.since is None else 0):
+            raise RunHeld(
+                f"the store is held by {found}" + (f", whose process is gone for {waited:.0f} s" if gone else "")
+            )
+        time.sleep(_POLL_S)
+
+
+def _try(conn: psycopg.Connection, run: Run, lock: str) -> bool:
+    row = conn.execute(_SQL["try"], {"lock": lock}).fetchone()
+    if not (row and row[0]):
+        return False
+    names = {"lock": lock, "run_id": run.id, "process_id": run.process_id, "host": run.host}
+    conn.execute(_SQL["sign"], names | {"process_started": processes.started(run.process_id)})
+    return True
