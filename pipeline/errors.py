@@ -88,6 +88,15 @@ class BrokenSeam(BackfillError):
         )
 
 
+class CommitRefused(BackfillError):
+    """PostgreSQL refused a chunk, or could not be reached for too long; nothing of the chunk is committed."""
+
+    def __init__(self, ledgers: LedgerRange, reason: str) -> None:
+        """Say which ledgers, and what PostgreSQL said."""
+        self.ledgers, self.reason = ledgers, reason
+        super().__init__(f"cannot commit ledgers {ledgers}: {reason}")
+
+
 class RowsDiffer(BackfillError):
     """PostgreSQL counted other rows than the worker had written; nothing of the chunk is committed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from mmap import ACCESS_READ, mmap
+from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ import psycopg
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from pipeline.actions import ReadyChunk
-from pipeline.errors import RowsDiffer
+from pipeline.errors import CommitRefused, RowsDiffer
 from pipeline.events import Committed
 from pipeline.store import partitions, queries
 from pipeline.store.books import Run
@@ -21,6 +21,7 @@ from workers.messages import LedgerRange, Section
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("commit")
+_BUFFER = 256 << 10  # bytes
 _NO_ROWS = 21  # bytes of a binary COPY stream without a row: header and trailer
 
 
@@ -46,8 +47,15 @@ class Committer:
 
         Raises `CursorTaken` or `HandedOff` when somebody else has written these ledgers, `BrokenSeam` when they do not
         link to their neighbours, `CursorMoved` when the stretch that they go on from is gone, `RowsDiffer` when
-        PostgreSQL counted other rows than the worker, `psycopg.Error` for everything else; nothing is written then.
+        PostgreSQL counted other rows than the worker, `CommitRefused` with PostgreSQL's own words for everything else;
+        nothing is written then.
         """
+        try:
+            return self._until_answered(chunk)
+        except psycopg.Error as error:
+            raise CommitRefused(chunk.ledgers, str(error).splitlines()[0]) from error
+
+    def _until_answered(self, chunk: ReadyChunk) -> Committed:
         swap = Swap(chunk, self._run, uuid4())
         for attempt in Retrying(
             retry=retry_if_exception(self._lost_connection),
@@ -96,23 +104,22 @@ class Committer:
 def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
     """Copy the rows of a chunk's file into their tables and return how many PostgreSQL counted in each."""
     rows = {}
-    with (
-        Path(chunk.path).open("rb") as file,
-        mmap(file.fileno(), 0, access=ACCESS_READ) as mapped,
-        memoryview(mapped) as content,
-    ):
+    with Path(chunk.path).open("rb", buffering=0) as file:
         for section in chunk.done.sections:
-            with content[section.offset : section.offset + section.length] as part:
-                rows[section.table] = found = _copy(conn, section, part)
+            rows[section.table] = found = _copy(conn, section, file)
             if found != section.rows:
                 raise RowsDiffer(chunk.ledgers, section.table, wanted=section.rows, found=found)
     return rows
 
 
-def _copy(conn: psycopg.Connection, section: Section, part: memoryview) -> int:
+def _copy(conn: psycopg.Connection, section: Section, file: FileIO) -> int:
     if section.rows == 0 and section.length == _NO_ROWS:
         return 0
-    cursor = conn.cursor()
-    with cursor.copy(_SQL[f"copy_{section.table}"]) as copy:
-        copy.write(part)
+    file.seek(section.offset)
+    left, cursor = section.length, conn.cursor()
+    # Read through one small buffer: as quick as a mapping, and a chunk of any size takes no memory.
+    with cursor.copy(_SQL[f"copy_{section.table}"]) as copy, memoryview(bytearray(_BUFFER)) as buffer:
+        while left and (count := file.readinto(buffer[:left])):
+            copy.write(buffer[:count])
+            left -= count
     return cursor.rowcount
