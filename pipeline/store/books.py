@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 
 import psycopg
@@ -23,6 +25,51 @@ class Run:
     job: str = "backfill"
     process_id: int
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the books have it, with the sums of its committed chunks."""
+
+    id: int
+    job: str
+    wanted: LedgerRange
+    source: str
+    workers: int
+    process_id: int
+    host: str
+    version: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str  # `running`, or `died` where neither an end nor a holder of the lock is known, or how it ended
+    error: str | None
+    cursor: int | None  # the highest ledger that it committed
+    chunks: int
+    ledgers: int
+    transactions: int
+    operations: int
+    events: int
+    object_bytes: int
+    plain_bytes: int
+    row_bytes: int
+    committed_at: datetime | None  # of its last chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """A committed chunk as the books have it."""
+
+    ledgers: LedgerRange
+    worker: int
+    attempts: int
+    transactions: int
+    operations: int
+    events: int
+    object_bytes: int
+    plain_bytes: int
+    row_bytes: int
+    timings: Mapping[str, float]  # seconds by stage, see messages.Timings
+    committed_at: datetime
 
 
 def new_run(conn: psycopg.Connection, *, job: str = "backfill") -> Run:
@@ -50,3 +97,37 @@ def start_run(conn: psycopg.Connection, run: Run, wanted: LedgerRange, *, source
                 "version": version("ledgerfill"),
             },
         )
+
+
+def end_run(
+    conn: psycopg.Connection, run: Run, outcome: str, *, error: str | None = None, report: str | None = None
+) -> None:
+    """Write down how the run ended: `success`, `handed_off`, `failed` or `interrupted`; `report` is JSON."""
+    conn.execute(_SQL["end"], {"id": run.id, "outcome": outcome, "error": error, "report": report})
+
+
+def recent_runs(conn: psycopg.Connection, *, limit: int = 10, holder: int | None = None) -> list[RunRecord]:
+    """Return the newest runs first; `holder` is the run that holds the lock now."""
+    return [
+        RunRecord(number, job, LedgerRange(first, last), *rest)
+        for number, job, first, last, *rest in conn.execute(_SQL["runs"], {"limit": limit, "holder": holder})
+    ]
+
+
+def last_chunks(conn: psycopg.Connection, run_id: int, *, limit: int = 1) -> list[ChunkRecord]:
+    """Return the last chunks of a run, the newest first."""
+    return [
+        ChunkRecord(LedgerRange(first, last), *rest)
+        for first, last, *rest in conn.execute(_SQL["chunks"], {"run_id": run_id, "limit": limit})
+    ]
+
+
+def table_bytes(conn: psycopg.Connection) -> dict[str, int]:
+    """Return what the big tables take on disk, indexes included."""
+    return dict(conn.execute(_SQL["sizes"]).fetchall())
+
+
+def count_ledgers(conn: psycopg.Connection, ledgers: LedgerRange) -> int:
+    """Return how many of these ledgers the table itself holds: the proof of coverage at the end of a run."""
+    (count,) = conn.execute(_SQL["count_ledgers"], {"first": ledgers.first, "last": ledgers.last}).fetchone() or (0,)
+    return int(count)
