@@ -5,6 +5,7 @@ Nothing is raised across the process border: whatever goes wrong becomes a `Fail
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -12,14 +13,15 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from workers import lifeline, logs
 from workers._decode import Chunk, Decoder
-from workers.failures import classify
+from workers.failures import SourceError, classify, message, unwritable
 from workers.messages import (
     ChunkDone,
     ChunkStarted,
@@ -43,11 +45,41 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
     lifeline.die_with_parent()
     lifeline.watch_coordinator()
     logs.send_to(records, level)
-    Worker(open_source(config), _decoder(config), tasks.send).run(tasks)
+    try:
+        decoder = Decoder(
+            config.network_passphrase, trusted=dict(config.trusted), max_object_bytes=config.max_object_bytes
+        )
+        Worker(_source(config), decoder, tasks.send).run(tasks)
+    except ConnectionError:
+        os._exit(0)  # nobody is left to answer
+    except BaseException as error:  # the process's outermost door: no traceback for anybody's terminal
+        logger.exception("worker cannot go on: %s", message(error))
+        os._exit(1)
 
 
-def _decoder(config: WorkerConfig) -> Decoder:
-    return Decoder(config.network_passphrase, trusted=dict(config.trusted), max_object_bytes=config.max_object_bytes)
+def _source(config: WorkerConfig) -> Source:
+    try:
+        return open_source(config)
+    except SourceError as error:
+        return Unopened(error.failure)
+
+
+class Unopened:
+    """Stands for a source that could not be opened: it answers every task with the reason."""
+
+    framed = False
+
+    def __init__(self, failure: Failure) -> None:
+        """Keep the reason."""
+        self._failure = failure
+
+    def read(self, ledgers: LedgerRange) -> Reading:
+        """Return nothing but the failure."""
+        return Reading([], 0, replace(self._failure, ledger=ledgers.first))
+
+    def sizes(self, ledgers: Sequence[int], *, limit_s: float = 2.0) -> dict[int, int]:  # noqa: ARG002  # a `Source`'s
+        """Return nothing."""
+        return {}
 
 
 class Worker:
@@ -84,9 +116,11 @@ class Worker:
             read = reading.result()
             clock.wait_s = clock.elapsed_s()
             done = self._decode(task, read)
+        except OSError as error:  # the file for the rows: a source answers with a failure
+            return _fruitless(task, clock, unwritable(error, task.path))
         except BaseException as error:  # a Rust panic is no `Exception`, and none may cross the border
             logger.debug("attempt %s at ledgers %s broke", task.attempt, task.ledgers, exc_info=True)
-            return _fruitless(task, clock, classify(error, name=task.path, ledger=task.ledgers.first))
+            return _fruitless(task, clock, classify(error, ledger=task.ledgers.first))
         failure = classify(done.error) if done is not None and done.error is not None else read.failure
         if done is None or done.ledgers == 0:
             return _fruitless(task, clock, failure, read.stored_bytes)
@@ -106,7 +140,8 @@ class Worker:
 
 def _fruitless(task: Task, clock: Clock, failure: Failure | None, stored_bytes: int = 0) -> ChunkDone:
     """Say that not one ledger came of an attempt; its file is removed, since its room may be what is short."""
-    Path(task.path).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        Path(task.path).unlink()
     return ChunkDone(
         token=task.token,
         ledgers=None,

@@ -46,10 +46,16 @@ def classify(error: BaseException, *, name: str | None = None, ledger: int | Non
     return Failure(reason=_short(reason), transient=transient, missing=missing, ledger=ledger, object=name)
 
 
+def unwritable(error: OSError, path: str) -> Failure:
+    """Say why rows cannot be left in the file `path`: nothing that another attempt would mend."""
+    full = "no space left for the rows at" if error.errno in _FULL else "cannot write rows to"
+    return Failure(reason=_short(f"{full} {path}: {error.strerror or message(error)}"), transient=False)
+
+
 def _judge(error: BaseException, what: str) -> tuple[str, bool, bool]:
     """Return the reason, whether it is transient, and whether the object is missing."""
     text = message(error)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and error.errno is None:  # of obstore; one of this machine has a number
         if "NoSuchBucket" in text:
             return f"cannot read {what}: there is no such bucket", False, False
         return f"{what} is missing", True, True
@@ -57,8 +63,6 @@ def _judge(error: BaseException, what: str) -> tuple[str, bool, bool]:
         return f"access to {what} denied: {text}", False, False
     if isinstance(error, BaseError):
         return f"cannot read {what}: {text}", _worth_a_retry(error, text), False
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return f"no space left: {text}", False, False
     expected = isinstance(error, OSError | MemoryError)
     return f"{'' if expected else 'unexpected '}{type(error).__name__} at {what}: {text}", expected, False
 

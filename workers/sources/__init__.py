@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from workers.messages import LakeSpec, WorkerConfig
-from workers.sources.lake import FetchLimits, Lake
+from workers.sources.bucket import FetchLimits
+from workers.sources.finding import FoundLake, LakeFlags, find_lake
+from workers.sources.lake import Lake
 from workers.sources.layout import Layout
 from workers.sources.reading import Object, Reading, Source
 from workers.sources.stream import PreparedStream, Stream, prepare_stream
 
 __all__ = [
     "FetchLimits",
+    "FoundLake",
     "Lake",
+    "LakeFlags",
     "Layout",
     "Object",
     "PreparedStream",
     "Reading",
     "Source",
     "Stream",
+    "find_lake",
     "open_source",
     "prepare_stream",
 ]

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from workers.failures import SourceError
+from workers.sources.bucket import Bucket
 
 KEY = ".config.json"
 MAX_BYTES = 64 << 10
@@ -24,7 +25,7 @@ def parse_manifest(raw: bytes) -> Manifest:
     """Read a manifest. `SourceError` names the field that is missing or of another shape."""
     try:
         fields = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"manifest {KEY} is no JSON: {error}") from error
     if not isinstance(fields, dict):
         raise SourceError(f"manifest {KEY} is no JSON object")
@@ -35,6 +36,17 @@ def parse_manifest(raw: bytes) -> Manifest:
         ledgers_per_object=_count(fields, "ledgersPerBatch"),
         objects_per_partition=_count(fields, "batchesPerPartition"),
     )
+
+
+def read_manifest(bucket: Bucket) -> Manifest | None:
+    """Fetch and read a lake's manifest; None where it has none. `SourceError` for a bad one or no answer."""
+    try:
+        raw = bucket.get(KEY, MAX_BYTES)
+    except SourceError as error:
+        if error.failure.missing:
+            return None
+        raise
+    return parse_manifest(raw.to_bytes())
 
 
 def _field(fields: dict[str, object], name: str) -> object:

@@ -1,0 +1,77 @@
+"""The one place that decides whether an error is worth another attempt."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from obstore.exceptions import GenericError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
+
+from workers.failures import REASON_LIMIT, SourceError, classify
+from workers.messages import Failure
+
+DUMP = "\n\nDebug source:\nGeneric {\n    secret\n}"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GenericError(f"Generic S3 error: connection reset{DUMP}"),
+        GenericError("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable: slow down"),
+        GenericError("Generic S3 error: Client error with status 429 Too Many Requests: busy"),
+        TimeoutError("timed out"),
+        ConnectionResetError(errno.ECONNRESET, "reset"),
+        MemoryError(),
+    ],
+)
+def test_faults_that_pass_are_transient(error: Exception) -> None:
+    """Network faults, an overloaded server and a full memory are worth another attempt."""
+    failure = classify(error, name="KEY", ledger=7)
+    assert failure.transient
+    assert not failure.missing
+    assert (failure.object, failure.ledger) == ("KEY", 7)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionDeniedError("403"), "access to object KEY denied: 403"),
+        (UnauthenticatedError("401"), "access to object KEY denied"),
+        (PermissionError(errno.EACCES, "no"), "access to object KEY denied"),
+        (NotSupportedError("what"), "cannot read object KEY"),
+        (GenericError("Client error with status 400 Bad Request: ExpiredToken"), "ExpiredToken"),
+        (GenericError("Received redirect without LOCATION, an incorrectly configured region"), "configured region"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/1"), "no space left"),
+        (FileNotFoundError("404 <Code>NoSuchBucket</Code>"), "there is no such bucket"),
+        (ValueError("odd"), "unexpected ValueError at object KEY: odd"),
+    ],
+)
+def test_what_stays_as_it_is_is_permanent(error: Exception, words: str) -> None:
+    """Refused access, a wrong region, a full disk and errors of the program are told, and not retried."""
+    failure = classify(error, name="KEY", ledger=7)
+    assert not failure.transient
+    assert not failure.missing
+    assert words in failure.reason
+
+
+def test_missing_object_is_told_apart() -> None:
+    """An object that is not there is marked as such: a hole and the tip are the coordinator's to tell apart."""
+    failure = classify(FileNotFoundError("not found"), name="KEY", ledger=7)
+    assert failure == Failure(reason="object KEY is missing", transient=True, missing=True, ledger=7, object="KEY")
+
+
+def test_reason_is_one_line_without_the_debug_dump() -> None:
+    """Nobody has to read a library's debug dump."""
+    assert "secret" not in classify(GenericError(f"broken\npipe{DUMP}")).reason
+    assert "broken pipe" in classify(GenericError(f"broken\npipe{DUMP}")).reason
+
+
+def test_reason_fits_one_write() -> None:
+    """However long an error is, its message stays small enough to cross a pipe at once."""
+    assert len(classify(ValueError("x" * 100_000)).reason) == REASON_LIMIT
+
+
+def test_failure_within_an_error_is_kept() -> None:
+    """An error that was judged already is not judged again."""
+    failure = Failure(reason="as it is", transient=True, missing=True)
+    assert classify(SourceError(failure), name="KEY") is failure

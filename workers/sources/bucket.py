@@ -1,0 +1,115 @@
+"""Requests to the store behind a lake: each retried by the one rule, every answer a result or a `SourceError`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import obstore
+import tenacity
+from obstore.store import LocalStore
+
+from workers.failures import SourceError, classify
+from workers.sources.objects import open_store
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+_LISTING_PAGE = 1000  # keys; what one request for a listing returns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLimits:
+    """How a lake is asked: objects at once, seconds a request, tries an object, stored bytes an object."""
+
+    concurrency: int = 16
+    timeout_s: float = 30.0
+    attempts: int = 4
+    max_object_bytes: int = 256 << 20
+
+
+class Bucket:
+    """One store with its prefix. Thread-safe. `SourceError` at the start for a URL that cannot be used."""
+
+    def __init__(self, url: str, limits: FetchLimits) -> None:
+        """Open the store at `url`; nothing is requested."""
+        self.limits = limits
+        self._store = open_store(url, timeout_s=limits.timeout_s)
+        self.sorted = not isinstance(self._store, LocalStore)  # whether a listing comes in the order of its keys
+
+    def get(self, key: str, most_bytes: int) -> obstore.Bytes:
+        """Return an object. `SourceError`; its failure is `missing` where there is none."""
+        return self._asked(key, lambda: self._get(key, most_bytes))
+
+    def _get(self, key: str, most_bytes: int) -> obstore.Bytes:
+        response = obstore.get(self._store, key)
+        if response.meta["size"] > most_bytes:
+            raise SourceError(f"object {key} has {response.meta['size']} bytes, more than the {most_bytes} allowed")
+        return response.bytes()
+
+    def exists(self, key: str) -> bool:
+        """Return whether the object is there."""
+        try:
+            self._asked(key, lambda: obstore.head(self._store, key))
+        except SourceError as error:
+            if error.failure.missing:
+                return False
+            raise
+        return True
+
+    def pages(self) -> Iterator[list[str]]:
+        """Iterate over all keys, a request's worth at a time, unsorted in a folder."""
+
+        def begin() -> tuple[obstore.ListStream[Sequence[obstore.ObjectMeta]], Sequence[obstore.ObjectMeta] | None]:
+            stream = obstore.list(self._store, chunk_size=_LISTING_PAGE)
+            return stream, next(stream, None)
+
+        stream, page = self._asked(None, begin)
+        while page:
+            yield [entry["path"] for entry in page]
+            page = self._asked(None, lambda: next(stream, None), attempts=1)  # a broken stream would seem to end
+
+    def folder(self, name: str = "") -> tuple[list[str], list[str]]:
+        """Return the folders and the keys right under a folder, in no order."""
+        listed = self._asked(None, lambda: obstore.list_with_delimiter(self._store, name or None))
+        return list(listed["common_prefixes"]), [entry["path"] for entry in listed["objects"]]
+
+    def sizes(self, keys: Iterable[str], limit_s: float) -> dict[str, int]:
+        """Return the stored bytes of each object; what is missing, or late by `limit_s` seconds, is left out."""
+        return asyncio.run(self._sizes(list(dict.fromkeys(keys)), limit_s))
+
+    async def _sizes(self, keys: Sequence[str], limit_s: float) -> dict[str, int]:
+        asked = {asyncio.ensure_future(obstore.head_async(self._store, key)): key for key in keys}
+        if not asked:
+            return {}
+        answered, late = await asyncio.wait(asked, timeout=limit_s)
+        for request in late:
+            request.cancel()
+        return {asked[request]: request.result()["size"] for request in answered if request.exception() is None}
+
+    def _asked(self, name: str | None, ask: Callable[[], T], attempts: int | None = None) -> T:
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(attempts or self.limits.attempts),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
+            retry=tenacity.retry_if_exception(_is_worth_a_retry),
+            before_sleep=lambda state: _log_retry(name, state),
+            reraise=True,
+        )
+        try:
+            return retrying(ask)
+        except Exception as error:  # an edge: every way to fail becomes a `Failure`, by `classify` alone
+            raise SourceError(classify(error, name=name)) from error
+
+
+def _is_worth_a_retry(error: BaseException) -> bool:
+    """A missing object is the coordinator's to wait for: here it would only hold up the sound ones before it."""
+    failure = classify(error)
+    return failure.transient and not failure.missing
+
+
+def _log_retry(name: str | None, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if error is not None:
+        logger.info("try %s failed: %s", state.attempt_number, classify(error, name=name).reason)

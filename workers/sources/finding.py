@@ -1,0 +1,63 @@
+"""Opens a lake of which only the URL is known: numbers from its manifest or from flags, then the keys it really has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workers.failures import SourceError
+from workers.messages import LakeSpec
+from workers.sources.bucket import Bucket, FetchLimits
+from workers.sources.lake import Lake
+from workers.sources.layout import SUFFIXES
+from workers.sources.manifest import KEY, Manifest, read_manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeFlags:
+    """What a user says of a lake; each one given stands before what the manifest says."""
+
+    ledgers_per_object: int | None = None
+    objects_per_partition: int | None = None
+    suffix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLake:
+    """A lake, open, with its manifest where it has one."""
+
+    lake: Lake
+    manifest: Manifest | None
+
+
+def find_lake(
+    url: str, *, ledger: int | None = None, flags: LakeFlags | None = None, limits: FetchLimits | None = None
+) -> FoundLake:
+    """Open the lake at `url`. `SourceError` where it cannot be used, or its numbers are nowhere to be had.
+
+    `ledger` is one that should be there: the suffix, and whether there are partition folders (a lake may have none
+    against its own manifest), are those of the first key that exists. Without one, a listing decides.
+    """
+    bucket = Bucket(url, limits or FetchLimits())
+    manifest = read_manifest(bucket)
+    specs = _candidates(url, manifest, flags or LakeFlags())
+    lakes = [Lake(spec, bucket=bucket) for spec in specs]
+    for lake in lakes:
+        if lake.newest() is not None if ledger is None else lake.exists(ledger):
+            return FoundLake(lake, manifest)
+    return FoundLake(lakes[0], manifest)
+
+
+def _candidates(url: str, manifest: Manifest | None, flags: LakeFlags) -> list[LakeSpec]:
+    ledgers = flags.ledgers_per_object or (manifest and manifest.ledgers_per_object)
+    partition = flags.objects_per_partition or (manifest and manifest.objects_per_partition)
+    if not ledgers or not partition:
+        raise SourceError(
+            f"lake {url} has no manifest {KEY}: say how it is cut with --ledgers-per-object and --objects-per-partition"
+        )
+    partitions = [partition] if flags.objects_per_partition or partition == 1 else [partition, 1]
+    suffixes = [flags.suffix] if flags.suffix else list(SUFFIXES)
+    return [
+        LakeSpec(url=url, ledgers_per_object=ledgers, objects_per_partition=folders, suffix=suffix)
+        for folders in partitions
+        for suffix in suffixes
+    ]
