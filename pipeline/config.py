@@ -107,13 +107,13 @@ class SourceSettings(Settings):
     source: str = Field(min_length=1)
     network_passphrase: str | None = None  # None: the manifest's
     trusted: Annotated[tuple[tuple[Ledger, bytes], ...], NoDecode, BeforeValidator(_trusted)] = Field(
-        (), alias="trusted_hash"
+        default=(), alias="trusted_hash"
     )
     ledgers_per_object: Count | None = None  # None, for these three: the manifest's
     objects_per_partition: Count | None = None
     suffix: Literal[".xdr.zst", ".xdr.zstd"] | None = None
     max_object_bytes: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] = ByteSize(256 << 20)  # plain bytes of one object
-    fetch_timeout_s: Seconds = Field(30.0, alias="fetch_timeout")
+    fetch_timeout_s: Seconds = Field(default=30.0, alias="fetch_timeout")
     fetch_attempts: Count = 4
     fetch_concurrency: Count = 16  # objects at once, by each worker
 
@@ -123,9 +123,7 @@ class SourceSettings(Settings):
         return secrets.shown(self.source)
 
     @model_validator(mode="after")
-    def _whole_layout(self) -> Self:
-        if (self.ledgers_per_object is None) != (self.objects_per_partition is None):
-            raise ValueError("--ledgers-per-object and --objects-per-partition are given together or not at all")
+    def _network_of_stream(self) -> Self:
         if self.source.startswith("stream:") and self.network_passphrase is None:
             raise ValueError("a stream does not name its network: give --network-passphrase")
         return self
@@ -136,17 +134,17 @@ class EngineSettings(Settings):
 
     workers: Count = Field(default_factory=cores)
     chunk_ledgers: Count | None = None  # None: by cost
-    window: Count | None = None  # chunks; None: 4 a worker and 4 more
-    window_size: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] | None = Field(None, alias="window_bytes")
+    window: Count | None = None  # chunks; None: 4 a worker
+    window_size: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] | None = Field(default=None, alias="window_bytes")
     max_attempts: Count = 3
-    stall_floor_s: Seconds = Field(20.0, alias="stall_floor")
-    stall_ceiling_s: Seconds = Field(600.0, alias="stall_ceiling")
-    hole_deadline_s: Seconds = Field(60.0, alias="hole_deadline")
+    stall_floor_s: Seconds = Field(default=20.0, alias="stall_floor")
+    stall_ceiling_s: Seconds = Field(default=600.0, alias="stall_ceiling")
+    hole_deadline_s: Seconds = Field(default=60.0, alias="hole_deadline")
 
     @property
     def window_chunks(self) -> int:
         """How many chunks may be handed out and not committed."""
-        return self.window if self.window is not None else 4 * self.workers + 4
+        return self.window if self.window is not None else 4 * self.workers
 
     @property
     def window_bytes(self) -> int:

@@ -10,6 +10,8 @@ _SHORTEST = 4  # a shorter one is replaced in URLs only: anywhere else it would 
 _known: set[str] = set()
 _CONNINFO = re.compile(r"(?P<key>\b(?:ssl)?password\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|[^\s&]*)")
 
+_USERINFO = re.compile(r"(://[^:/@\s]*):[^/\s]*@")
+
 
 def passwords(url: str) -> set[str]:
     """Return the passwords in a database URL or a libpq `key=value` text, as written and decoded."""
@@ -29,9 +31,14 @@ def remember(url: str) -> None:
 
 
 def shown(url: str) -> str:
-    """Write a URL, of a database or of a source, as people may see it: no password."""
+    """Write a URL, of a database or of a source, as people may see it: `***` for its password."""
     without = _CONNINFO.sub(lambda match: match["key"] + _HIDDEN, url)
-    return hide(re.sub(r"(://[^:/@\s]*):[^/\s]*@", rf"\1:{_HIDDEN}@", without))
+    return hide(_USERINFO.sub(rf"\1:{_HIDDEN}@", without))
+
+
+def without_password(url: str) -> str:
+    """Return a URL that asks for its password elsewhere."""
+    return _USERINFO.sub(r"\1@", _CONNINFO.sub("", url)).rstrip("?& ")
 
 
 def hide(text: str) -> str:

@@ -21,7 +21,7 @@ Outcome = Literal["success", "failed", "interrupted", "refused"]
 class RunInfo:
     """What is known of a run as it starts."""
 
-    run_id: str
+    run_id: int
     source: str
     database: str  # as people may see it: no password
     wanted: LedgerRange
@@ -73,7 +73,7 @@ class RunReport:
     outcome: Outcome
     source: str = ""
     database: str = ""  # no password
-    run_id: str | None = None
+    run_id: int | None = None
     wanted: LedgerRange | None = None
     held: tuple[LedgerRange, ...] = ()  # of the range, before this run
     committed: tuple[LedgerRange, ...] = ()  # by this run, in order

@@ -14,14 +14,14 @@ class StretchHeld:
 
     ledgers: LedgerRange
     last_hash: bytes
-    run_id: str | None = None  # that wrote its end
+    run_id: int | None = None  # that wrote its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSeen:
     """A run by the store's books."""
 
-    run_id: str
+    run_id: int
     job: str  # `backfill`
     outcome: str  # `running`, `success`, `failed`, `interrupted`, or `died` when its process is gone
     wanted: LedgerRange

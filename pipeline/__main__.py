@@ -1,0 +1,79 @@
+"""The outermost door: arguments in, exit code out. What goes wrong behind it ends in one line, never in a traceback.
+
+0 done or nothing to do; 1 failed; 2 wrong usage or refused before the start; 3 held by another run;
+130 and 143 interrupted. Imports stand inside the functions: the door is quick, and what fails there is caught.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 128
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _terminate)  # until a job has handlers of its own
+    try:
+        return _run(tokens)
+    except SystemExit as error:  # `_terminate`
+        return error.code if isinstance(error.code, int) else FAILED
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED + signal.SIGINT)
+    except BrokenPipeError:  # `ledgerfill plan | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
+        return FAILED
+    except Exception as error:  # the outermost door: a traceback is for --debug
+        return _explain(error, tokens)
+
+
+def _run(tokens: list[str]) -> int:
+    from pipeline.cli.app import make_app
+
+    result = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception, tokens: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from pipeline.errors import BackfillError
+
+    if isinstance(error, CycloptsError):
+        text = str(error).rstrip(".")
+        command = " ".join(("ledgerfill", *(error.command_chain or ())))
+        return _complain(f"{text[:1].lower()}{text[1:]} (see {command} --help)", MISUSED)
+    if isinstance(error, BackfillError):
+        return _complain(str(error), error.exit_code)
+    if "--debug" in tokens or os.environ.get("LEDGERFILL_DEBUG"):
+        _show_traceback(error)
+    return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", FAILED)
+
+
+def _show_traceback(error: Exception) -> None:
+    from traceback import format_exception
+
+    from pipeline.progress.printable import printable_lines
+
+    sys.stderr.write(printable_lines("".join(format_exception(error))))
+
+
+def _complain(message: str, code: int) -> int:
+    from pipeline.progress.printable import printable
+
+    sys.stderr.write(f"ledgerfill: {printable(message)}\n")
+    return code
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    sys.exit(INTERRUPTED + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

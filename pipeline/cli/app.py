@@ -1,0 +1,34 @@
+"""The commands by name. Nothing heavy is imported before a command runs, so that help is there at once."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from cyclopts import App, Parameter
+
+from pipeline.cli import backfill, lake, plan, status, store, verify
+
+_TEXT = """\
+Fills PostgreSQL with the history of a ledger network: in parallel and in order.
+
+Settings come from flags, then the environment (LEDGERFILL_WORKERS
+for --workers), then a TOML file (workers = 4)."""
+
+
+def make_app() -> App:
+    """Return the command line."""
+    app = App(
+        name="ledgerfill",
+        help=_TEXT,
+        help_format="plaintext",
+        default_parameter=Parameter(show_default=False),  # the texts say them, with their units
+        version=lambda: version("ledgerfill"),
+        suppress_keyboard_interrupt=False,  # the outermost door has a word for it
+    )
+    app.command(backfill.backfill, help_epilogue=backfill.EXAMPLES)
+    app.command(plan.plan, help_epilogue=plan.EXAMPLES)
+    app.command(status.status, help_epilogue=status.EXAMPLES)
+    app.command(verify.verify, help_epilogue=verify.EXAMPLES)
+    app.command(lake.app)
+    app.command(store.app)
+    return app

@@ -1,0 +1,124 @@
+"""`ledgerfill status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pipeline.cli.flags import DatabaseFlags, OutputFlags
+
+if TYPE_CHECKING:
+    from pipeline.progress.status import RunSeen, Status
+
+EXAMPLES = """\
+Examples:
+  ledgerfill status
+  ledgerfill status --database postgresql://localhost/history --runs 3
+  ledgerfill status --json"""
+
+
+def status(
+    database: DatabaseFlags | None = None,
+    output: OutputFlags | None = None,
+    *,
+    runs: Annotated[int | None, Parameter(help="How many of the newest runs to show (10).", metavar="N")] = None,
+    json: Annotated[bool, Parameter(help="For programs.", negative="")] = False,
+) -> int:
+    """Say what the database holds and how its runs went, also while one is in progress."""
+    from pipeline import status as job
+    from pipeline.cli.job import flags_of, print_lines
+    from pipeline.config import StatusSettings
+    from pipeline.config_sources import load
+    from pipeline.progress import log
+
+    named = flags_of(database, output) | ({} if runs is None else {"runs": runs})
+    settings = load(StatusSettings, named)
+    log.configure(settings.log_level)
+    found = job.gather(settings)
+    print_lines(json_lines(found) if json else lines(found))
+    return 0
+
+
+def lines(found: Status) -> Iterator[str]:
+    """Iterate over what people are told, safe to print."""
+    from pipeline.progress.printable import printable
+
+    yield from map(printable, _lines(found))
+
+
+def _lines(found: Status) -> Iterator[str]:
+    from pipeline.progress import units
+
+    yield f"database  {found.database}"
+    if found.server_version is None:
+        yield "  the embedded server does not run (ledgerfill store start)"
+        return
+    yield f"  server   PostgreSQL {found.server_version}"
+    if found.store_version is None:
+        yield "  store    none yet: nothing was filled"
+        return
+    size = "" if found.size_bytes is None else f", {units.size(found.size_bytes)}"
+    yield f"  store    version {found.store_version}{size}"
+    yield f"  network  {found.network_passphrase or 'none yet'}"
+    yield f"stretches {len(found.stretches)}"
+    for stretch in found.stretches:
+        held = units.plural(len(stretch.ledgers), "ledger")
+        yield f"  {stretch.ledgers}  {held}, last hash {stretch.last_hash.hex()}"
+    yield f"runs      {len(found.runs)}"
+    for run in found.runs:
+        yield f"  {_run(run)}"
+
+
+def _run(run: RunSeen) -> str:
+    from pipeline.progress import units
+
+    parts = [f"{run.run_id}  {run.job} {run.wanted}  {run.outcome}, {units.plural(run.ledgers, 'ledger')} committed"]
+    parts.append("nothing yet" if run.cursor is None else f"up to {run.cursor}")
+    parts.append(f"began {run.started_at:%Y-%m-%d %H:%M:%SZ}")
+    if run.ended_at is not None:
+        parts.append(f"took {units.duration((run.ended_at - run.started_at).total_seconds())}")
+    elif run.pid is not None:
+        parts.append(f"process {run.pid} on {run.host}")
+    return ", ".join(parts) + (f": {run.error}" if run.error else "")
+
+
+def json_lines(found: Status) -> Iterator[str]:
+    """Iterate over the lines of a JSON document."""
+    from json import dumps
+
+    from pipeline.progress.report_json import pair
+
+    document = {
+        "database": found.database,
+        "server_version": found.server_version,
+        "store_version": found.store_version,
+        "network_passphrase": found.network_passphrase,
+        "size_bytes": found.size_bytes,
+        "stretches": [
+            {"ledgers": pair(each.ledgers), "last_hash": each.last_hash.hex(), "run_id": each.run_id}
+            for each in found.stretches
+        ],
+        "runs": [_run_document(run) for run in found.runs],
+    }
+    yield dumps(document, indent=2)
+
+
+def _run_document(run: RunSeen) -> dict[str, object]:
+    from pipeline.progress.report_json import pair
+
+    return {
+        "run_id": run.run_id,
+        "job": run.job,
+        "outcome": run.outcome,
+        "range": pair(run.wanted),
+        "cursor": run.cursor,
+        "chunks": run.chunks,
+        "ledgers": run.ledgers,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+        "host": run.host,
+        "pid": run.pid,
+        "error": run.error,
+    }

@@ -1,0 +1,95 @@
+"""How fast a run is of late, how long it will still take, and what holds it up: pure, drawn from its last snapshots."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from pipeline.progress.snapshot import Snapshot, Waits
+from pipeline.progress.units import duration, plural, size
+
+SPAN_S = 30.0  # what counts as of late
+_MOSTLY = 0.5
+_HARDLY = 0.15
+
+
+class Pace:
+    """Keeps the snapshots of the last `SPAN_S` seconds."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._recent: deque[Snapshot] = deque()
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take the newest, and let go of those that are too old to matter."""
+        self._recent.append(snapshot)
+        while len(self._recent) > 2 and self._recent[1].elapsed_s < snapshot.elapsed_s - SPAN_S:  # noqa: PLR2004  # two ends
+            self._recent.popleft()
+
+    @property
+    def span_s(self) -> float:
+        """Seconds between the oldest and the newest; the whole run while it is young."""
+        if not self._recent:
+            return 0.0
+        return self._recent[-1].elapsed_s - (self._recent[0].elapsed_s if len(self._recent) > 1 else 0.0)
+
+    def rate(self, amount: Callable[[Snapshot], float]) -> float:
+        """Return what `amount` grew by a second."""
+        if not self.span_s:
+            return 0.0
+        before = amount(self._recent[0]) if len(self._recent) > 1 else 0.0
+        return (amount(self._recent[-1]) - before) / self.span_s
+
+    def seconds_left(self) -> float | None:
+        """Return how long the rest will take at this rate; None while nothing is known."""
+        speed = self.rate(lambda snapshot: snapshot.ledgers_done)
+        newest = self._recent[-1] if self._recent else None
+        return (newest.ledgers_wanted - newest.ledgers_done) / speed if newest and speed > 0 else None
+
+    def sentence(self) -> str:
+        """Name what the run waits for."""
+        if not self._recent:
+            return "starting"
+        now = self._recent[-1]
+        if now.workers_starting and not now.workers_busy:
+            return f"starting {plural(now.workers_starting, 'worker')}"
+        if not now.ledgers_done and not self._share(lambda waits: waits.head_s) > _MOSTLY:
+            return "waiting for the first chunk"
+        return self._bottleneck(now)
+
+    def _bottleneck(self, now: Snapshot) -> str:
+        held = sum(1 for _, state in now.window if state == "held")
+        if now.head and held and self._share(lambda waits: waits.head_s) > _MOSTLY:
+            return f"waiting for {head(now)}: {plural(held, 'chunk')} ({size(now.held_bytes)}) held behind it"
+        if self._share(lambda waits: waits.commit_s) < _HARDLY:
+            return "the database is the limit: something is being committed all the time"
+        reading = self._reading()
+        if reading > _MOSTLY:
+            return f"the source is the limit: workers wait for its bytes {reading:.0%} of their time"
+        if self._share(lambda waits: waits.window_s) > _MOSTLY:
+            return "the window is the limit: workers have no task while it is full"
+        return "the workers are the limit: they decode all the time"
+
+    def _share(self, wait: Callable[[Waits], float]) -> float:
+        return self.rate(lambda snapshot: wait(snapshot.waits))
+
+    def _reading(self) -> float:
+        work = self._share(lambda waits: waits.work_s)
+        return self._share(lambda waits: waits.read_s) / work if work > 0 else 0.0
+
+
+def rows(snapshot: Snapshot) -> int:
+    """Return the rows committed, over all tables."""
+    return snapshot.ledgers_done + snapshot.transactions + snapshot.operations + snapshot.events
+
+
+def head(snapshot: Snapshot) -> str:
+    """Name the head, and who has it since when."""
+    if snapshot.head is None:
+        return "no ledger"
+    if snapshot.head_worker is None:
+        return f"ledgers {snapshot.head}, in no worker's hands yet"
+    return (
+        f"ledgers {snapshot.head} on worker {snapshot.head_worker}, attempt {snapshot.head_attempt}, "
+        f"for {duration(snapshot.head_age_s)}"
+    )

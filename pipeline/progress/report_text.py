@@ -1,0 +1,100 @@
+"""The short report at the end of a run, for people: what is there now, how fast it came, and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pipeline.progress import units
+from pipeline.progress.printable import printable
+from pipeline.progress.report import RunError, RunReport
+from pipeline.progress.verification import VerifyReport
+from workers.messages import LedgerRange
+
+_SHOWN = 5  # ranges in a line
+
+
+def run_lines(report: RunReport) -> Iterator[str]:
+    """Iterate over the lines of a run's report, safe to print."""
+    yield from map(printable, _run_lines(report))
+
+
+def verify_lines(report: VerifyReport) -> Iterator[str]:
+    """Iterate over the lines of a verification's report, safe to print."""
+    yield from map(printable, _verify_lines(report))
+
+
+def ranges(parts: tuple[LedgerRange, ...]) -> str:
+    """Write ranges: `2-99, 120-130 and 3 more`."""
+    shown = ", ".join(map(str, parts[:_SHOWN]))
+    return shown + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
+
+
+def _run_lines(report: RunReport) -> Iterator[str]:
+    yield _outcome(report)
+    if report.ledgers:
+        yield f"  committed  ledgers {ranges(report.committed)} in {units.duration(report.elapsed_s)}"
+        yield f"  rows       {_rows(report.rows)}"
+        yield f"  speed      {_speed(report)}"
+    if report.event_hash_mismatches:
+        yield f"  note       {units.count(report.event_hash_mismatches)} event hashes below protocol 23 do not hold"
+    if report.missing and report.outcome != "refused":
+        yield f"  missing    ledgers {ranges(report.missing)}"
+    if report.error:
+        yield from _where(report.error)
+    if report.resume:
+        yield "  resume     the same command goes on from there:"
+        yield f"    {report.resume}"
+
+
+def _outcome(report: RunReport) -> str:
+    if report.exit_code:
+        return f"{report.outcome}: {report.error.message if report.error else 'ledgers are missing'}"
+    if not report.ledgers:
+        return f"nothing to do: ledgers {report.wanted} are in {report.database} already"
+    return f"done: ledgers {report.wanted} are in {report.database}"
+
+
+def _where(error: RunError) -> Iterator[str]:
+    known = {"object": error.object, "ledger": error.ledger, "byte": error.offset, "chunk": error.chunk}
+    known |= {"worker": error.worker, "attempts": error.attempts}
+    named = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+    if named:
+        yield f"  where      {named}"
+
+
+def _rows(rows: Mapping[str, int]) -> str:
+    return f"{units.count(sum(rows.values()))}: " + ", ".join(f"{units.count(n)} {table}" for table, n in rows.items())
+
+
+def _speed(report: RunReport) -> str:
+    return ", ".join(
+        (
+            f"{units.count(report.rate(report.ledgers))} ledgers/s",
+            f"{units.count(report.rate(report.rows.get('events', 0)))} events/s",
+            f"{units.count(report.rate(sum(report.rows.values())))} rows/s",
+            f"{units.size(report.rate(report.plain_bytes))}/s plain",
+            f"{units.size(report.rate(report.object_bytes))}/s stored",
+        )
+    )
+
+
+def verify_failure(report: VerifyReport) -> str:
+    """Say in one line why a verification is no success."""
+    if report.difference:
+        return f"different: {report.difference}"
+    if report.error:
+        return report.error.message
+    return f"missing: ledgers {ranges(report.missing)} are not in {report.database}"
+
+
+def _verify_lines(report: VerifyReport) -> Iterator[str]:
+    if report.exit_code == 0:
+        yield f"equal: ledgers {report.wanted} in {report.database} are what {report.source} gives"
+    else:
+        yield verify_failure(report)
+        yield from _where(report.error) if report.error else ()
+    if report.ledgers:
+        yield f"  compared   ledgers {ranges(report.compared)} in {units.duration(report.elapsed_s)}"
+        yield f"  rows       {_rows(report.rows)}"
+    if report.missing and (report.difference or report.error):
+        yield f"  missing    ledgers {ranges(report.missing)}"

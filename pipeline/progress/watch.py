@@ -1,0 +1,49 @@
+"""Who watches a run: the live display on a terminal, log lines elsewhere; and the report, kept for the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.config import Settings
+from pipeline.progress import log
+from pipeline.progress.journal import Journal
+from pipeline.progress.report import Observer, RunInfo, RunReport
+
+if TYPE_CHECKING:
+    from pipeline.actions import Note
+    from pipeline.progress.snapshot import Snapshot
+
+
+class Watch:
+    """An `Observer` that passes everything on to the one people look at."""
+
+    def __init__(self, inner: Observer) -> None:
+        """Pass on to `inner`."""
+        self._inner = inner
+        self.report: RunReport | None = None  # what `finished` was told
+
+    @classmethod
+    def make(cls, settings: Settings) -> Watch:
+        """Choose by the terminal, and send log records the same way."""
+        log.configure(settings.log_level)
+        return cls(Journal())
+
+    def started(self, run: RunInfo) -> None:
+        """Pass it on."""
+        self._inner.started(run)
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """Pass it on."""
+        self._inner.progress(snapshot)
+
+    def note(self, note: Note) -> None:
+        """Pass it on."""
+        self._inner.note(note)
+
+    def finished(self, report: RunReport) -> None:
+        """Keep the report, and pass it on."""
+        self.report = report
+        self._inner.finished(report)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""

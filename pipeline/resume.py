@@ -1,0 +1,60 @@
+"""The exact command that resumes a run, quoted for a shell, without any secret."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from pipeline import secrets
+from pipeline.config import PREFIX, JobSettings
+from pipeline.config_sources import flag_of
+
+_OUTPUT_ONLY = {"log_level", "display", "debug"}
+
+
+def resume_command(settings: JobSettings, job: str = "backfill") -> str:
+    """Return the command with every setting that was given, wherever it was, so that it needs no environment or file.
+
+    The one exception is a password: it stays in the environment, or has to come from PGPASSFILE.
+    """
+    words = [*program(), job]
+    for name, field in type(settings).model_fields.items():
+        if name in settings.model_fields_set and name not in _OUTPUT_ONLY:
+            words += _words(flag_of(field.alias or name), getattr(settings, name))
+    return shlex.join(words)
+
+
+def _words(flag: str, value: object) -> list[str]:
+    match value:
+        case None | False:
+            return []
+        case True:
+            return [flag]
+        case SecretStr():
+            return _database(flag, value.get_secret_value())
+        case tuple():  # of trusted hashes
+            return [word for ledger, trusted in value for word in (flag, f"{ledger}:{trusted.hex()}")]
+    return [flag, secrets.without_password(str(value))]
+
+
+def _database(flag: str, url: str) -> list[str]:
+    in_environment = url in (os.environ.get(f"{PREFIX}DATABASE"), os.environ.get("DATABASE_URL"))
+    if secrets.passwords(url) and in_environment:
+        return []
+    return [flag, secrets.without_password(url)]
+
+
+def program() -> list[str]:
+    """Return how this program was started, such that a shell in the same folder starts it again."""
+    started = Path(sys.argv[0])
+    found = shutil.which("ledgerfill")
+    if started.name == "__main__.py":
+        return [sys.executable, "-m", "pipeline"]
+    return (
+        ["ledgerfill"] if found and started.name == "ledgerfill" and Path(found).samefile(started) else [str(started)]
+    )
