@@ -13,15 +13,14 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from workers import lifeline, logs
 from workers._decode import Chunk, Decoder
-from workers.failures import SourceError, classify, message, unwritable
+from workers.failures import classify, message, unwritable
 from workers.messages import (
     ChunkDone,
     ChunkStarted,
@@ -49,37 +48,12 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
         decoder = Decoder(
             config.network_passphrase, trusted=dict(config.trusted), max_object_bytes=config.max_object_bytes
         )
-        Worker(_source(config), decoder, tasks.send).run(tasks)
+        Worker(open_source(config), decoder, tasks.send).run(tasks)
     except ConnectionError:
         os._exit(0)  # nobody is left to answer
     except BaseException as error:  # the process's outermost door: no traceback for anybody's terminal
         logger.exception("worker cannot go on: %s", message(error))
         os._exit(1)
-
-
-def _source(config: WorkerConfig) -> Source:
-    try:
-        return open_source(config)
-    except SourceError as error:
-        return Unopened(error.failure)
-
-
-class Unopened:
-    """Stands for a source that could not be opened: it answers every task with the reason."""
-
-    framed = False
-
-    def __init__(self, failure: Failure) -> None:
-        """Keep the reason."""
-        self._failure = failure
-
-    def read(self, ledgers: LedgerRange) -> Reading:
-        """Return nothing but the failure."""
-        return Reading([], 0, replace(self._failure, ledger=ledgers.first))
-
-    def sizes(self, ledgers: Sequence[int], *, limit_s: float = 2.0) -> dict[int, int]:  # noqa: ARG002  # a `Source`'s
-        """Return nothing."""
-        return {}
 
 
 class Worker:

@@ -7,7 +7,7 @@ import errno
 import pytest
 from obstore.exceptions import GenericError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
-from workers.failures import REASON_LIMIT, SourceError, classify
+from workers.failures import REASON_LIMIT, SourceError, classify, unwritable
 from workers.messages import Failure
 
 DUMP = "\n\nDebug source:\nGeneric {\n    secret\n}"
@@ -41,7 +41,6 @@ def test_faults_that_pass_are_transient(error: Exception) -> None:
         (NotSupportedError("what"), "cannot read object KEY"),
         (GenericError("Client error with status 400 Bad Request: ExpiredToken"), "ExpiredToken"),
         (GenericError("Received redirect without LOCATION, an incorrectly configured region"), "configured region"),
-        (OSError(errno.ENOSPC, "No space left on device", "/x/1"), "no space left"),
         (FileNotFoundError("404 <Code>NoSuchBucket</Code>"), "there is no such bucket"),
         (ValueError("odd"), "unexpected ValueError at object KEY: odd"),
     ],
@@ -52,6 +51,19 @@ def test_what_stays_as_it_is_is_permanent(error: Exception, words: str) -> None:
     assert not failure.transient
     assert not failure.missing
     assert words in failure.reason
+
+
+def test_unwritable_rows_are_told_with_the_file() -> None:
+    """A full disk is told as that, other trouble with the file by its name; neither is worth another attempt."""
+    full = unwritable(OSError(errno.ENOSPC, "No space left on device", "/x/1"), "/x/1")
+    assert full == Failure(reason="no space left for the rows at /x/1: No space left on device", transient=False)
+    gone = unwritable(FileNotFoundError(errno.ENOENT, "No such file or directory"), "/x/1")
+    assert gone == Failure(reason="cannot write rows to /x/1: No such file or directory", transient=False)
+
+
+def test_file_of_this_machine_is_no_missing_object() -> None:
+    """A file that vanished from this machine is no hole in the lake."""
+    assert not classify(FileNotFoundError(errno.ENOENT, "gone"), name="KEY").missing
 
 
 def test_missing_object_is_told_apart() -> None:

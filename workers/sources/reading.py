@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from workers.messages import Failure, LedgerRange
@@ -31,5 +30,16 @@ class Source(Protocol):
     def read(self, ledgers: LedgerRange) -> Reading:
         """Fetch what covers `ledgers`. Never raises for what the source holds or does."""
 
-    def sizes(self, ledgers: Sequence[int], *, limit_s: float = 2.0) -> dict[int, int]:
-        """Return the stored bytes of the object that holds each ledger; late and missing ones are left out."""
+
+class Unopened:
+    """Stands for a source that could not be opened: it answers with the reason."""
+
+    framed = False
+
+    def __init__(self, failure: Failure) -> None:
+        """Keep the reason."""
+        self._failure = failure
+
+    def read(self, ledgers: LedgerRange) -> Reading:
+        """Return nothing but the failure."""
+        return Reading([], 0, replace(self._failure, ledger=ledgers.first))
