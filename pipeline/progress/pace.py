@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from pipeline.chunk import ChunkState
 from pipeline.progress.snapshot import Snapshot, Waits
 from pipeline.progress.units import duration, plural, size
 
@@ -58,7 +59,7 @@ class Pace:
         return self._bottleneck(now)
 
     def _bottleneck(self, now: Snapshot) -> str:
-        held = sum(1 for _, state in now.window if state == "held")
+        held = sum(1 for _, state in now.window if state == ChunkState.HELD)
         if now.head and held and self._share(lambda waits: waits.head_s) > _MOSTLY:
             return f"waiting for {head(now)}: {plural(held, 'chunk')} ({size(now.held_bytes)}) held behind it"
         if self._share(lambda waits: waits.commit_s) < _HARDLY:

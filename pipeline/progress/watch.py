@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from pipeline.config import Settings
 from pipeline.progress import log
+from pipeline.progress.display import Display
 from pipeline.progress.journal import Journal
-from pipeline.progress.report import Observer, RunInfo, RunReport
+from pipeline.progress.report import RunInfo, RunReport
 
 if TYPE_CHECKING:
     from pipeline.actions import Note
@@ -15,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """An `Observer` that passes everything on to the one people look at."""
+    """An `Observer` that passes everything on to the one that people look at."""
 
-    def __init__(self, inner: Observer) -> None:
+    def __init__(self, inner: Display | Journal) -> None:
         """Pass on to `inner`."""
         self._inner = inner
         self.report: RunReport | None = None  # what `finished` was told
@@ -25,8 +29,15 @@ class Watch:
     @classmethod
     def make(cls, settings: Settings) -> Watch:
         """Choose by the terminal, and send log records the same way."""
-        log.configure(settings.log_level)
-        return cls(Journal())
+        console = Console(stderr=True)
+        if not settings.display or not sys.stderr.isatty() or console.is_dumb_terminal:
+            log.configure(settings.log_level)
+            return cls(Journal())
+        display = Display(console)
+        # The display shows what the lines of a run that goes well would say.
+        level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
+        log.configure(level, display.handler)
+        return cls(display)
 
     def started(self, run: RunInfo) -> None:
         """Pass it on."""
@@ -47,3 +58,5 @@ class Watch:
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+        if isinstance(self._inner, Display):
+            self._inner.close()
