@@ -19,11 +19,10 @@ from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrup
 from pipeline.plan import Plan
 from pipeline.progress.snapshot import Snapshot
 from pipeline.stall import GiveUp, Late, StallConfig, after_failure, lateness, next_step_at
+from pipeline.supply import Supply
 from pipeline.tally import Tally
 from pipeline.window import Window
-from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, Task
-
-ROW_BYTES_A_STORED_BYTE = 3.0  # assumed until the first result is there
+from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +57,12 @@ class Coordinator:
 
     def __init__(self, plan: Plan, config: CoordinatorConfig, *, result_dir: str) -> None:
         """Plan to write results to files in `result_dir`, named by their token."""
-        self._plan, self._config, self._result_dir = plan, config, result_dir
-        self._next = plan.first  # first ledger that was never handed out; None: all were, or no more shall be
+        self._plan, self._config = plan, config
+        self._supply = Supply(plan)
         self._window = Window(config.most_chunks, config.window_bytes)
-        self._crew = Crew()
-        self._most_workers = sum(1 for _ in islice(plan.chunks(), config.workers))
+        self._crew = Crew(result_dir)
+        self._most_workers = sum(1 for _ in islice(plan.chunks(), config.workers))  # at most one a chunk
         self._hire_at = 0.0
-        self._tokens = 0
         self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.commit_ahead)
         self._error: BackfillError | None = None  # what the run ends with when everything before it is committed
         self._finished = False
@@ -108,12 +106,12 @@ class Coordinator:
         times = [chunk.not_before for chunk in self._window if chunk.state is ChunkState.WAITING]
         if len(self._crew) < self._most_workers:
             times.append(self._hire_at)
-        times = [at for at in times if at > now]  # what is past waits for an event, not for time
+        times = [at for at in times if at > self._seen]  # what was past then waits for an event, not for time
         for worker in self._crew:
             if not worker.ready:
                 times.append(worker.since + self._config.stall.start_deadline_s)
             elif attempt := worker.in_work:
-                times.append(next_step_at(attempt, is_head=self._is_head(attempt)))
+                times.append(next_step_at(attempt, holds_head=worker.has(self._window.head)))
         return max(0.0, min(times) - now) if times else None
 
     def snapshot(self, now: float) -> Snapshot:
@@ -160,7 +158,7 @@ class Coordinator:
         elif done.failure:
             self._failed(attempt, done.failure, now, done)
         else:
-            self._tally.measured(chunk.stored, done.row_bytes)
+            self._supply.learn(chunk, done.row_bytes)
             self._hold(attempt, chunk.ledgers, done, now)
 
     def _failed(self, attempt: Attempt, failure: Failure, now: float, done: ChunkDone | None = None) -> None:
@@ -191,7 +189,7 @@ class Coordinator:
     def _set_back(self, attempt: Attempt, row_bytes: int, now: float) -> None:
         """Drop a result that would break the window's bound: now that its size is known, it is made when it fits."""
         self._note("re-dispatch", attempt, now, f"{row_bytes} bytes of rows do not fit the window beside those held")
-        self._tally.measured(attempt.chunk.stored, row_bytes)
+        self._supply.learn(attempt.chunk, row_bytes)
         attempt.chunk.size = row_bytes
         self._take_back(attempt, now)
 
@@ -214,7 +212,7 @@ class Coordinator:
     def _start_failed(self, reason: str, now: float) -> None:
         starts, stall = self._crew.failed_starts, self._config.stall
         self._hire_at = now + stall.backoff_after(starts)
-        if starts >= stall.max_attempts * self._most_workers:
+        if starts >= stall.max_attempts * self._most_workers and self._crew.starting == len(self._crew):
             self._wind_down(WorkersLost(starts, reason))
 
     def _committed(self, ledgers: LedgerRange, rows: Mapping[str, int]) -> None:
@@ -252,7 +250,7 @@ class Coordinator:
             if not worker.ready and now >= worker.since + start_deadline_s:
                 self._kill(worker, f"worker had not started after {start_deadline_s:g} s", now)
             elif attempt:
-                late = lateness(attempt, now, is_head=self._is_head(attempt))
+                late = lateness(attempt, now, holds_head=worker.has(self._window.head))
                 if late is Late.OVERDUE:
                     self._kill(worker, f"no result after {attempt.deadline_s:g} s, worker killed", now)
                 elif late is Late.SUSPECT:
@@ -274,49 +272,18 @@ class Coordinator:
 
     def _hand_out(self, now: float) -> None:
         while (worker := self._crew.free()) and (chunk := self._next_chunk(now)):
-            self._dispatch(worker, chunk, now)
+            task = self._crew.give(worker, chunk, self._config.stall.deadline_s(chunk.stored), now)
+            self._actions.append(Dispatch(worker.number, task))
 
     def _next_chunk(self, now: float) -> Chunk | None:
         """Return the lowest chunk that may be worked on now; none is overtaken because it does not fit."""
         chunk = self._window.waiting(now)
         if chunk:
             return chunk if self._window.serves(chunk) else None
-        return self._open_next()
-
-    def _open_next(self) -> Chunk | None:
-        if self._next is None:
-            return None
-        ledgers = self._plan.chunk_at(self._next)
-        stored = self._plan.cost.bytes_of(ledgers)
-        size = int(stored * self._tally.row_ratio(ROW_BYTES_A_STORED_BYTE))
-        if not self._window.admits(size):
-            return None
-        chunk = Chunk(ledgers=ledgers, gap=self._plan.gap_of(ledgers.first), stored=stored, size=size)
-        self._window.open(chunk)
-        self._next = self._plan.after(ledgers.last)
-        return chunk
-
-    def _dispatch(self, worker: Worker, chunk: Chunk, now: float) -> None:
-        self._tokens += 1
-        attempt = Attempt(
-            token=self._tokens,
-            number=chunk.failures + 1,
-            chunk=chunk,
-            worker=worker.number,
-            path=f"{self._result_dir}/{self._tokens}",
-            deadline_s=self._config.stall.deadline_s(chunk.stored),
-            since=now,
-        )
-        chunk.attempt, chunk.state = attempt, ChunkState.WORK
-        self._crew.give(worker, attempt)
-        task = Task(token=attempt.token, attempt=attempt.number, ledgers=chunk.ledgers, path=attempt.path)
-        self._actions.append(Dispatch(worker.number, task))
+        return self._supply.open_next(self._window)
 
     def _has_work(self) -> bool:
-        return self._next is not None or any(chunk.state is ChunkState.WAITING for chunk in self._window)
-
-    def _is_head(self, attempt: Attempt) -> bool:
-        return attempt.chunk is self._window.head
+        return not self._supply.exhausted or any(chunk.state is ChunkState.WAITING for chunk in self._window)
 
     # How chunks and workers leave
 
@@ -330,7 +297,7 @@ class Coordinator:
         self._note("abort", attempt, now, failure.reason)
         ledgers = attempt.chunk.ledgers
         self._error = ChunkAbandoned(ledgers, attempt.number, failure, attempt.worker)
-        self._next = None
+        self._supply.stop()
         self._queue.drop_from(ledgers.last + 1)
         for chunk in self._window.from_ledger(ledgers.last + 1):
             self._drop(chunk)
@@ -338,7 +305,7 @@ class Coordinator:
     def _wind_down(self, error: BackfillError) -> None:
         """End the run behind what is in order already."""
         self._error = error
-        self._next = None
+        self._supply.stop()
         self._queue.drop_from(1)
         for chunk in self._window.from_ledger(1):
             if not chunk.in_order:
@@ -356,7 +323,7 @@ class Coordinator:
         self._lost(worker.number, reason, now, died=False)
 
     def _finish_if_done(self) -> None:
-        if len(self._window) or self._next is not None:
+        if len(self._window) or not self._supply.exhausted:
             return
         if self._error:
             self._finish("interrupted" if isinstance(self._error, Interrupted) else "failed", self._error)
@@ -401,6 +368,6 @@ class Coordinator:
             idle=idle,
             committing=self._queue.committing > 0,
             head_late=self._queue.held > 0,
-            window_full=self._next is not None,
+            window_full=not self._supply.exhausted,
         )
         self._seen = now

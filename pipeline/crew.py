@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.chunk import Attempt
+from pipeline.chunk import Attempt, Chunk, ChunkState
+from workers.messages import Task
 
 TASKS_A_WORKER = 2  # one in work, one to read ahead for
 
@@ -24,15 +25,20 @@ class Worker:
         """What it is at."""
         return self.tasks[0] if self.tasks else None
 
+    def has(self, chunk: Chunk | None) -> bool:
+        """Return whether it is at that chunk, or has it queued."""
+        return any(attempt.chunk is chunk for attempt in self.tasks)
+
 
 class Crew:
     """The living workers, and every attempt that was not answered yet, by its token."""
 
-    def __init__(self) -> None:
-        """Begin with nobody."""
+    def __init__(self, result_dir: str) -> None:
+        """Begin with nobody; results are to be written to `result_dir`, each under its token."""
+        self._result_dir = result_dir
         self._workers: dict[int, Worker] = {}
         self._attempts: dict[int, Attempt] = {}
-        self._hired = 0
+        self._hired = self._tokens = 0
         self.failed_starts = 0  # in a row
 
     def __len__(self) -> int:
@@ -82,21 +88,26 @@ class Crew:
 
         Nothing is queued while a worker is starting: it will be idle in a moment.
         """
-        best: Worker | None = None
-        for worker in self._workers.values():
-            if not worker.ready:
-                best = None
-                break
-            if len(worker.tasks) < TASKS_A_WORKER and (best is None or _turn(worker) < _turn(best)):
-                best = worker
-        if best is not None:
-            return best
-        return next((w for w in self._workers.values() if w.ready and not w.tasks), None)
+        most = 1 if self.starting else TASKS_A_WORKER
+        open_to_more = [worker for worker in self._workers.values() if worker.ready and len(worker.tasks) < most]
+        return min(open_to_more, key=_turn, default=None)
 
-    def give(self, worker: Worker, attempt: Attempt) -> None:
-        """Add an attempt to what a worker has to do."""
+    def give(self, worker: Worker, chunk: Chunk, deadline_s: float, now: float) -> Task:
+        """Make a chunk the next that a worker has to do, as a new attempt, and return the task to send."""
+        self._tokens += 1
+        attempt = Attempt(
+            token=self._tokens,
+            number=chunk.failures + 1,
+            chunk=chunk,
+            worker=worker.number,
+            path=f"{self._result_dir}/{self._tokens}",
+            deadline_s=deadline_s,
+            since=now,
+        )
+        chunk.attempt, chunk.state = attempt, ChunkState.WORK
         worker.tasks.append(attempt)
         self._attempts[attempt.token] = attempt
+        return Task(token=attempt.token, attempt=attempt.number, ledgers=chunk.ledgers, path=attempt.path)
 
     def began(self, token: int, now: float) -> None:
         """Count an attempt's deadline from now."""

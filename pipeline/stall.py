@@ -17,7 +17,7 @@ from workers.messages import Failure
 class StallConfig:
     """How long an attempt may take and how often it is repeated; `ValueError` where two settings contradict."""
 
-    floor_s: float = 60.0
+    floor_s: float = 20.0
     ceiling_s: float = 600.0
     slow_bytes_per_s: float = 64 << 10  # stored bytes: an attempt slower than this is late, between floor and ceiling
     max_attempts: int = 3
@@ -61,18 +61,18 @@ class Late(Enum):
     OVERDUE = "past its deadline"
 
 
-def lateness(attempt: Attempt, now: float, *, is_head: bool) -> Late:
-    """Return which step an attempt in work asks for; `SUSPECT` only once, and only of the head."""
+def lateness(attempt: Attempt, now: float, *, holds_head: bool) -> Late:
+    """Return which step an attempt in work asks for; `SUSPECT` once, and only where the head waits for it."""
     if now >= attempt.since + attempt.deadline_s:
         return Late.OVERDUE
-    if is_head and not attempt.suspected and now >= attempt.since + attempt.deadline_s / 2:
+    if holds_head and not attempt.suspected and now >= attempt.since + attempt.deadline_s / 2:
         return Late.SUSPECT
     return Late.NO
 
 
-def next_step_at(attempt: Attempt, *, is_head: bool) -> float:
+def next_step_at(attempt: Attempt, *, holds_head: bool) -> float:
     """Return when `lateness` changes next."""
-    half = is_head and not attempt.suspected
+    half = holds_head and not attempt.suspected
     return attempt.since + (attempt.deadline_s / 2 if half else attempt.deadline_s)
 
 

@@ -20,18 +20,7 @@ class Tally:
         self.rows: Counter[str] = Counter()  # by table
         self.object_bytes = self.plain_bytes = self.row_bytes = 0
         self.recent: deque[LedgerRange] = deque(maxlen=RECENT_CHUNKS)
-        self._estimated = 0  # stored bytes of the chunks in `_measured`, by the plan's estimate
-        self._measured = 0  # bytes of their rows
         self._workers_s = self._commit_s = self._head_s = self._window_s = self._read_s = self._work_s = 0.0
-
-    def row_ratio(self, default: float) -> float:
-        """Return how many bytes of rows come of one estimated stored byte; `default` before the first result."""
-        return self._measured / self._estimated if self._measured else default
-
-    def measured(self, stored_bytes: int, row_bytes: int) -> None:
-        """Learn from a whole chunk's result."""
-        self._estimated += stored_bytes
-        self._measured += row_bytes
 
     def committed(self, ledgers: LedgerRange, rows: Mapping[str, int], done: ChunkDone) -> None:
         """Count a chunk that is in the database."""

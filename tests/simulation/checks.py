@@ -1,0 +1,187 @@
+"""What must hold in every run after every step, told from outside: by events and actions alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from scenario import Scenario, true_hash
+
+from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, Note, StartWorker
+from pipeline.crew import TASKS_A_WORKER
+from pipeline.errors import ChunkAbandoned, Interrupted, WorkersLost
+from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, WorkerDied
+from pipeline.progress.snapshot import Snapshot
+from workers.messages import ChunkDone, LedgerRange, Task
+
+
+class Checks:
+    """Follows a run from outside and asserts the engine's promises; `probes` counts what it came through."""
+
+    def __init__(self, what: Scenario) -> None:
+        self.what = what
+        self.probes: Counter[str] = Counter()
+        self.tasks: dict[int, Task] = {}  # by token, all ever dispatched
+        self.discarded: set[str] = set()
+        self.living: dict[int, set[int]] = {}  # worker: tokens without an answer
+        self.started: set[int] = set()
+        self.answers: dict[int, ChunkDone] = {}  # by token, the first delivered
+        self.asked: list[LedgerRange] = []  # commits asked for
+        self.answered = 0  # of these, in the database
+        self.opened = 0  # highest ledger ever handed out
+        self.notes: list[Note] = []
+        self.interrupts = 0
+        self.commit_failed = False
+
+    # Events
+
+    def before(self, event: Event) -> None:
+        """Take in what the coordinator is about to be told."""
+        match event:
+            case FromWorker(worker, ChunkDone() as done):
+                self.probes["duplicate answer"] += done.token in self.answers
+                self.probes["late answer"] += worker not in self.living
+                self.probes["superseded answer"] += worker in self.living and self.superseded(done.token)
+                self.answers.setdefault(done.token, done)
+                self.living.get(worker, set()).discard(done.token)
+            case WorkerDied(worker):
+                self.probes["worker died"] += worker in self.living
+                self.living.pop(worker, None)
+            case Committed():
+                self.answered += 1
+            case CommitFailed():
+                self.commit_failed = True
+            case Interrupt():
+                self.interrupts += 1
+
+    def superseded(self, token: int) -> bool:
+        """Return whether the run has been given up at or before that chunk while it was in work."""
+        first = self.tasks[token].ledgers.first
+        return any(note.step == "abort" and note.chunk.first < first for note in self.notes)
+
+    # Actions
+
+    def action(self, action: Action) -> None:
+        """Check one action by itself."""
+        match action:
+            case StartWorker(worker):
+                assert worker not in self.started, f"worker {worker} is started twice"
+                self.started.add(worker)
+                self.living[worker] = set()
+                assert len(self.living) <= self.what.config.workers, "more workers than asked for"
+            case KillWorker(worker):
+                assert worker in self.living, f"worker {worker} is killed and was gone"
+                del self.living[worker]
+                self.probes["kill"] += 1
+            case Dispatch(worker, task):
+                self.dispatched(worker, task)
+            case Commit(chunk):
+                self.asked.append(chunk.ledgers)
+                self.ready(action)
+            case Discard(path):
+                assert path not in self.discarded, f"{path} is discarded twice"
+                assert path in {task.path for task in self.tasks.values()}, f"{path} was never given to anybody"
+                self.discarded.add(path)
+            case Note():
+                self.notes.append(action)
+                self.probes[action.step] += 1
+                self.probes["set back"] += "do not fit" in action.why
+                self.probes["poison"] += "poison" in action.why
+                self.probes["hole"] += "still missing" in action.why
+                self.probes["broken chain"] += "broken hash chain" in action.why
+
+    def dispatched(self, worker: int, task: Task) -> None:
+        """A worker that lives gets one of at most two tasks; a chunk is never at two workers."""
+        assert worker in self.living, f"worker {worker} is gone and gets a task"
+        assert task.token not in self.tasks, f"token {task.token} is used twice"
+        for other in self.tasks.values():
+            if other.ledgers.overlap(task.ledgers):
+                assert other.ledgers == task.ledgers, f"{task.ledgers} overlaps {other.ledgers}"
+                assert other.path in self.discarded, f"{task.ledgers} are worked on twice at once"
+        if task.ledgers.first > self.opened:
+            self.opened = task.ledgers.last
+        self.tasks[task.token] = task
+        self.living[worker].add(task.token)
+        self.probes["queued"] += len(self.living[worker]) == TASKS_A_WORKER
+        assert len(self.living[worker]) <= TASKS_A_WORKER, f"worker {worker} has {len(self.living[worker])} tasks"
+
+    def ready(self, action: Commit) -> None:
+        """Commits ascend without a gap, link to what is before and after, and hold nothing that is bad."""
+        chunk, plan = action.chunk, self.what.plan
+        expected = plan.after(self.asked[-2].last) if len(self.asked) > 1 else plan.first
+        assert chunk.ledgers.first == expected, f"commit of {chunk.ledgers} when {expected} is next"
+        gap = plan.gap_of(chunk.ledgers.first)
+        assert chunk.gap is gap
+        assert chunk.ledgers.last in gap.ledgers, f"{chunk.ledgers} leave their gap {gap.ledgers}"
+        below = gap.below if chunk.ledgers.first == gap.ledgers.first else true_hash(chunk.ledgers.first - 1)
+        assert chunk.previous == below, f"{chunk.ledgers} are to follow another ledger"
+        assert chunk.previous in (None, chunk.done.previous_hash), f"{chunk.ledgers} do not link below"
+        if chunk.ledgers.last == gap.ledgers.last and gap.above is not None:
+            assert chunk.done.last_hash == gap.above, f"{chunk.ledgers} do not link above"
+        assert self.answers[chunk.done.token] is chunk.done
+        assert chunk.done.ledgers == chunk.ledgers
+        bad = self.what.faults.first_in(chunk.ledgers, "corrupt", "hole", "poison", "tar")
+        assert bad is None, f"ledger {bad} is bad and among {chunk.ledgers}"
+        outstanding = len(self.asked) - self.answered
+        assert outstanding <= self.what.config.commit_ahead, f"{outstanding} commits at once"
+        self.probes["commit ahead"] += outstanding > 1
+        self.probes["sound part"] += chunk.ledgers != chunk.chunk
+        assert self.asked[-1].last == chunk.chunk.last or chunk.done.failure, "a part without a failure"
+
+    # Between steps
+
+    def after(self, shown: Snapshot) -> None:
+        """Check the bounds, and that what people see is what happened."""
+        done = sum(len(ledgers) for ledgers in self.asked[: self.answered])
+        assert shown.ledgers_done == done
+        assert [ledgers for ledgers, _ in shown.window] == sorted(ledgers for ledgers, _ in shown.window)
+        committed_to = self.asked[self.answered - 1].last if self.answered else 0
+        head = self.what.plan.after(committed_to)
+        open_chunks = {task.ledgers.first for task in self.tasks.values() if task.ledgers.last > committed_to}
+        most = self.what.config.most_chunks
+        assert len(open_chunks) <= most, f"{len(open_chunks)} chunks are open, {most} may be"
+        self.probes["window full of chunks"] += len(open_chunks) == most
+        held = sum(
+            done.row_bytes
+            for token, done in self.answers.items()
+            if self.tasks[token].path not in self.discarded and not (head and head in self.tasks[token].ledgers)
+        )
+        most = self.what.config.window_bytes
+        assert held <= most, f"{held} bytes are held behind the head, {most} may be"
+        self.probes["held behind the head"] += held > 0
+
+    def at_the_end(self, finish: Finish, files: set[str]) -> None:
+        """Check that everything was let go of, and that the outcome is the truth."""
+        kept = {task.path for task in self.tasks.values()} - self.discarded
+        assert not kept, f"never discarded: {kept}"
+        assert not files, f"left behind: {files}"
+        self.probes[finish.outcome] += 1
+        error, committed = finish.error, self.asked[: self.answered]
+        whole = sum(len(ledgers) for ledgers in committed) == self.what.plan.ledgers
+        assert finish.outcome == "success" or not self.what.harmless, f"nothing went wrong, but {error}"
+        match finish.outcome:
+            case "success":
+                assert whole, "success over missing data"
+                assert error is None
+            case "interrupted":
+                assert isinstance(error, Interrupted)
+                assert self.interrupts
+                assert self.interrupts > 1 or self.answered == len(self.asked), "commits were left unanswered"
+                self.probes["interrupted twice"] += self.interrupts > 1
+            case "failed":
+                self.failed(error)
+
+    def failed(self, error: Exception | None) -> None:
+        """Everything before the failure is committed, and the reason was really there."""
+        if self.commit_failed:
+            self.probes["commit failed"] += 1
+            return
+        assert self.answered == len(self.asked), "commits were left unanswered"
+        if isinstance(error, WorkersLost):
+            self.probes["workers lost"] += 1
+            return
+        assert isinstance(error, ChunkAbandoned), f"unexpected end: {error!r}"
+        last = self.asked[-1].last if self.asked else 0
+        broken = "broken hash chain" in error.failure.reason
+        sound_to = error.failure.ledger if error.failure.ledger and not broken else error.ledgers.first
+        assert self.what.plan.after(last) == sound_to, f"committed up to {last}, but {error}"
+        assert any(note.step == "abort" and note.chunk == error.ledgers for note in self.notes)

@@ -1,0 +1,180 @@
+"""A scenario: everything that a seed decides about a run before it begins, and the truth it is held against."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cache
+from random import Random
+
+from pipeline.coordinator import CoordinatorConfig
+from pipeline.plan import ChunkSize, CostModel, Gap, Plan, missing
+from pipeline.stall import StallConfig
+from workers.messages import LedgerRange
+
+FLOOR_S = 4.0
+
+
+@cache
+def true_hash(ledger: int) -> bytes:
+    """Return the hash that a ledger really has."""
+    return hashlib.sha256(b"%d" % ledger).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What goes wrong: chances for each attempt while the storm lasts, and ledgers that are wrong for good."""
+
+    storm_s: float
+    transient: float
+    hang: float
+    die: float
+    missing: float
+    misfit: float
+    start_dies: float
+    start_hangs: float
+    idle_dies: float
+    duplicate: float
+    corrupt: int | None = None  # this ledger is damaged in the source
+    hole: int | None = None  # this ledger's object is not there
+    poison: int | None = None  # this ledger kills every worker
+    tar: int | None = None  # this ledger takes for ever
+    forged: int | None = None  # this ledger names another previous hash than the one before it has
+    workers_never_start: bool = False
+    commit_fails_after: int | None = None
+    interrupts: tuple[float, ...] = ()
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing at all goes wrong."""
+        return not any(getattr(self, each.name) for each in fields(self) if each.name not in ("storm_s", "duplicate"))
+
+    def first_in(self, ledgers: LedgerRange, *names: str) -> int | None:
+        """Return the lowest of `ledgers` that is one of these for good."""
+        wrong = [ledger for name in names if (ledger := getattr(self, name)) is not None and ledger in ledgers]
+        return min(wrong, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One run to be."""
+
+    seed: int
+    plan: Plan
+    config: CoordinatorConfig
+    faults: Faults
+    row_bytes: int  # a ledger, on average
+    uneven: float  # how much this varies: 0 to 1
+    pace_s: float  # a chunk
+    commit_s: float
+    bad_seam: bool  # the store's ledger above a gap names another hash than the source has
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing at all goes wrong."""
+        return self.faults.none and not self.bad_seam
+
+    def bytes_of(self, ledger: int) -> int:
+        """Return the bytes of rows of one ledger."""
+        spread = true_hash(ledger)[0] / 255 * 2 - 1
+        return max(1, round(self.row_bytes * (1 + self.uneven * spread)))
+
+
+def scenario(seed: int) -> Scenario:
+    """Return what a seed stands for."""
+    draw = Random(seed)
+    plan, bad_seam = _plan(draw)
+    config = _config(draw)
+    return Scenario(
+        seed=seed,
+        plan=plan,
+        config=config,
+        faults=_faults(draw, plan),
+        row_bytes=draw.choice([20, 100, 300, 900]),
+        uneven=draw.choice([0.0, 0.5, 1.0]),
+        pace_s=draw.choice([0.05, 0.5, 1.5]),
+        commit_s=draw.choice([0.001, 0.2, 1.0]),
+        bad_seam=bad_seam,
+    )
+
+
+def _plan(draw: Random) -> tuple[Plan, bool]:
+    wanted = LedgerRange(first := draw.randint(1, 300), first + draw.choice([0, 9, 79, 149, 199]))
+    held = [
+        LedgerRange(start, min(start + draw.randint(0, 20), wanted.last + 5))
+        for start in (draw.randint(wanted.first, wanted.last) for _ in range(draw.randint(0, 3)))
+    ]
+    parts = missing(wanted, held)
+    bad_seam = bool(parts) and draw.random() < 0.05
+    gaps = tuple(
+        Gap(
+            ledgers=part,
+            below=true_hash(part.first - 1) if draw.random() < 0.7 else None,
+            above=b"\0" * 32 if bad_seam and part is parts[-1] else draw.choice([true_hash(part.last), None]),
+        )
+        for part in parts
+    )
+    per_object = draw.choice([1, 1, 4])
+    samples = {draw.randint(wanted.first, wanted.last): draw.randint(1, 200) for _ in range(draw.randint(1, 4))}
+    size = ChunkSize(
+        target_bytes=draw.choice([50, 500, 2000]),
+        most_ledgers=40,
+        exact_ledgers=draw.choice([None, None, 1, 7]),
+        ledgers_per_object=per_object,
+        border=draw.choice([None, 64]),
+    )
+    cost = CostModel(samples.items(), ledgers_per_object=per_object)
+    return Plan(wanted=wanted, gaps=gaps, cost=cost, size=size), bad_seam
+
+
+def _config(draw: Random) -> CoordinatorConfig:
+    workers = draw.randint(1, 5)
+    return CoordinatorConfig(
+        workers=workers,
+        window_chunks=draw.choice([None, workers + 1, workers * 3]) if workers > 1 else None,
+        window_bytes=draw.choice([1, 2000, 10_000, 1 << 20]),
+        commit_ahead=draw.randint(1, 3),
+        stall=StallConfig(
+            floor_s=FLOOR_S,
+            ceiling_s=8.0,
+            slow_bytes_per_s=400,
+            max_attempts=draw.choice([1, 3, 4, 8]),
+            max_deaths=draw.choice([2, 3]),
+            backoff_s=0.5,
+            backoff_ceiling_s=4.0,
+            hole_deadline_s=draw.choice([0.0, 6.0, 20.0]),
+            start_deadline_s=3.0,
+        ),
+    )
+
+
+def _faults(draw: Random, plan: Plan) -> Faults:
+    calm = draw.random() < 0.15
+
+    def chance(most: float) -> float:
+        return 0.0 if calm or draw.random() < 0.4 else draw.random() * most
+
+    def sometimes(likely: float) -> int | None:
+        place = draw.randint(plan.wanted.first, plan.wanted.last)
+        return place if draw.random() < likely else None
+
+    return Faults(
+        storm_s=draw.choice([2.0, 10.0, 40.0]),
+        transient=chance(0.4),
+        hang=chance(0.2),
+        die=chance(0.2),
+        missing=chance(0.2),
+        misfit=chance(0.05),
+        start_dies=chance(0.5),
+        start_hangs=chance(0.2),
+        idle_dies=chance(0.2),
+        duplicate=chance(0.4),
+        corrupt=sometimes(0.1),
+        hole=sometimes(0.06),
+        poison=sometimes(0.06),
+        tar=sometimes(0.06),
+        forged=sometimes(0.06),
+        workers_never_start=draw.random() < 0.02,
+        commit_fails_after=draw.randint(1, 5) if draw.random() < 0.06 else None,
+        interrupts=tuple(sorted(draw.uniform(0, 15) for _ in range(draw.choice([0, 0, 0, 0, 0, 1, 2])))),
+    )
