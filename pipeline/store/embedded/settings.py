@@ -1,0 +1,61 @@
+"""The server's `postgresql.conf`: durable, on loopback alone, and sized for loading on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_MIB = 1 << 20
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_HEADER = "# Written at every start; change a setting with ALTER SYSTEM, which goes before this file.\n"
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process may use: the machine's, or its control group's limit."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _MEMORY_LIMITS:
+        try:
+            sizes.append(int(path.read_text()))
+        except (OSError, ValueError):  # no such group, or no limit in it
+            continue
+    return min(sizes)
+
+
+def for_loading(memory: int) -> dict[str, str]:
+    """Return the settings for a machine with so many bytes of memory."""
+    shared = min(max(memory // 4, 128 * _MIB), 4096 * _MIB)
+    return {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",  # a socket's path is limited to 107 bytes
+        "max_connections": "60",
+        "password_encryption": "scram-sha-256",
+        "shared_buffers": _mib(shared),
+        "effective_cache_size": _mib(memory // 2),
+        "work_mem": _mib(min(max(memory // 512, 4 * _MIB), 64 * _MIB)),
+        "maintenance_work_mem": _mib(min(max(memory // 32, 64 * _MIB), 1024 * _MIB)),
+        # Checkpoints that come late and last long: each page changed is written whole once a checkpoint.
+        "max_wal_size": _mib(4096 * _MIB),
+        "min_wal_size": _mib(512 * _MIB),
+        "checkpoint_timeout": "15min",
+        "wal_buffers": _mib(min(64 * _MIB, shared // 8)),
+        # Nobody replicates from it: a table that is filled where it was made then needs no WAL.
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+        "wal_compression": "off",  # the wheel has neither lz4 nor zstd; pglz costs more CPU than it saves
+        "random_page_cost": "1.1",
+        "jit": "off",  # the wheel has no LLVM
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_line_prefix": "%m [%p] ",
+        "log_startup_progress_interval": "5s",
+    }
+
+
+def text(settings: Mapping[str, str]) -> str:
+    """Write settings as `postgresql.conf` has them."""
+    return _HEADER + "".join(f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items())
+
+
+def _mib(size: int) -> str:
+    return f"{size // _MIB}MB"
