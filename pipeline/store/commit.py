@@ -72,17 +72,22 @@ class Committer:
 
     def _once(self, chunk: ReadyChunk, swap: Swap) -> Committed:
         self._make_room(chunk.ledgers)
-        try:
-            with self._conn.transaction():
-                swap.carry_out(self._conn, self._epoch)
-                rows = copy_rows(self._conn, chunk)
-                swap.record(self._conn)
-        except SwapLost:
-            with self._conn.transaction():
-                swap.explain(self._conn)
-            rows = {section.table: section.rows for section in chunk.done.sections}
-            logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
-        return Committed(chunk.ledgers, rows)
+        while True:
+            try:
+                return Committed(chunk.ledgers, self._transact(chunk, swap))
+            except SwapLost:
+                if swap.explain(self._conn):
+                    logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
+                    return Committed(chunk.ledgers, {section.table: section.rows for section in chunk.done.sections})
+                # Another run's stretch came to touch these ledgers or went away meanwhile: nothing is lost by it.
+                logger.info("trying again to commit ledgers %s: a stretch beside them has changed", chunk.ledgers)
+
+    def _transact(self, chunk: ReadyChunk, swap: Swap) -> dict[str, int]:
+        with self._conn.transaction():
+            swap.carry_out(self._conn, self._epoch)
+            rows = copy_rows(self._conn, chunk)
+            swap.record(self._conn)
+        return rows
 
     def _make_room(self, ledgers: LedgerRange) -> None:
         if self._room is None or ledgers.first not in self._room or ledgers.last not in self._room:
@@ -91,8 +96,8 @@ class Committer:
 
     def _reconnected(self) -> psycopg.Connection:
         conn = self._connect()
-        with conn.transaction():
-            conn.execute(_SQL["settings"])
+        conn.autocommit = True  # what is only read shall not need the acknowledgement of a COMMIT
+        conn.execute(_SQL["settings"])
         self._epoch += 1
         return conn
 

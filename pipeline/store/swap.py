@@ -27,6 +27,7 @@ class Swap:
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> None:
         """Take down what the chunk says of itself."""
         self._chunk, self._run = chunk, run
+        self._goes_on = chunk.ledgers.first > chunk.gap.ledgers.first  # there is a stretch below: this run made it
         done = chunk.done
         self._names = {
             "first": chunk.ledgers.first,
@@ -48,13 +49,13 @@ class Swap:
             if seam != self._chunk.done.last_hash:
                 raise BrokenSeam(ledgers.last + 1, named=seam, found=self._chunk.done.last_hash)
         names = self._names | {"end": end, "end_hash": end_hash, "epoch": epoch}
-        if conn.execute(_SQL["extend"], names).rowcount:
-            return
-        if ledgers.first > self._chunk.gap.ledgers.first:
-            raise SwapLost  # there was a stretch to go on from
         try:
+            if conn.execute(_SQL["extend"], names).rowcount:
+                return
+            if self._goes_on:
+                raise SwapLost
             conn.execute(_SQL["begin"], names)
-        except psycopg.errors.IntegrityError as error:
+        except (psycopg.errors.IntegrityError, psycopg.errors.DeadlockDetected) as error:
             raise SwapLost from error
 
     def record(self, conn: psycopg.Connection) -> None:
@@ -74,18 +75,23 @@ class Swap:
         }
         conn.execute(_SQL["record"], names)
 
-    def explain(self, conn: psycopg.Connection) -> None:
-        """Return when this very commit had landed before; raise what else a lost swap means."""
+    def explain(self, conn: psycopg.Connection) -> bool:
+        """Return whether this very commit had landed before; False means that nothing stands in its way any more.
+
+        Raises what else a lost swap means: `CursorTaken`, `HandedOff`, `BrokenSeam` or `CursorMoved`.
+        """
         ledgers, done = self._chunk.ledgers, self._chunk.done
         standing = conn.execute(_SQL["standing"], self._names).fetchall()
         if conn.execute(_SQL["landed"], self._names).fetchone():
-            return
-        for first, last, last_hash, job, run_id in standing:
-            if last == ledgers.first - 1:
-                if last_hash != done.previous_hash:
-                    raise BrokenSeam(ledgers.first, named=done.previous_hash, found=last_hash)
-            elif job == "live" and last >= ledgers.last:
+            return True
+        below = [last_hash for _, last, last_hash, *_ in standing if last == ledgers.first - 1]
+        if below and below[0] != done.previous_hash:
+            raise BrokenSeam(ledgers.first, named=done.previous_hash, found=below[0])
+        for first, last, _, job, run_id in standing[len(below) :]:
+            if job == "live" and last >= ledgers.last:
                 raise HandedOff(ledgers, last=last)
-            elif run_id != self._run.id:
+            if run_id != self._run.id:
                 raise CursorTaken(ledgers, held=LedgerRange(first, last), job=job, run_id=run_id)
-        raise CursorMoved(ledgers, [LedgerRange(first, last) for first, last, *_ in standing])
+        if standing[len(below) :] or (self._goes_on and not below):
+            raise CursorMoved(ledgers, [LedgerRange(first, last) for first, last, *_ in standing])
+        return False
