@@ -24,7 +24,7 @@ def plan(
     chunks: Annotated[bool, Parameter(help="List every chunk, one a line.", negative="")] = False,
 ) -> int:
     """Say what `backfill` with the same flags would do, and what it would take; nothing is written."""
-    from pipeline import planning
+    from pipeline import survey as job
     from pipeline.cli.job import check_report, flags_of, print_lines, write_report
     from pipeline.config import BackfillSettings
     from pipeline.config_sources import load
@@ -33,7 +33,7 @@ def plan(
     settings = load(BackfillSettings, flags_of(flags))
     log.configure(settings.log_level)
     check_report(settings.report)
-    survey = planning.survey(settings)
+    survey = job.survey(settings)
     written = write_report(document(survey), settings.report)
     print_lines(map(str, survey.chunks()) if chunks else lines(survey))
     return 0 if written else 1
