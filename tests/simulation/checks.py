@@ -18,6 +18,7 @@ class Checks:
     """Follows a run from outside and asserts the engine's promises; `probes` counts what it came through."""
 
     def __init__(self, what: Scenario) -> None:
+        """Expect nothing yet."""
         self.what = what
         self.probes: Counter[str] = Counter()
         self.tasks: dict[int, Task] = {}  # by token, all ever dispatched

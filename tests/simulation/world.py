@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 
 from checks import Checks
-from scenario import Scenario, scenario, true_hash
+from scenario import SLOWEST, Scenario, scenario, true_hash
 
 from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, StartWorker
 from pipeline.coordinator import Coordinator
@@ -39,6 +39,7 @@ class World:
     """Carries out a coordinator's actions and delivers what comes of them, late, twice, or never."""
 
     def __init__(self, what: Scenario, trace: Callable[[str], object] = lambda _: None) -> None:
+        """Set a scenario up; `trace` is called with a line for each event and action."""
         self.what, self.trace = what, trace
         self.draw = Random(what.seed ^ 0x5EED)
         self.coordinator = Coordinator(what.plan, what.config, result_dir="/results")
@@ -157,7 +158,7 @@ class World:
         self.files.add(task.path)
         if self.storm(faults.hang):
             return  # it never says a word again
-        pace = self.what.pace_s * self.draw.choice([0.2, 1, 1, 1, 3])
+        pace = self.what.pace_s * self.draw.choice([0.2, 1, 1, 1, SLOWEST])
         self.later(pace, lambda: self.end(worker, task))
 
     def end(self, worker: SimWorker, task: Task) -> None:
