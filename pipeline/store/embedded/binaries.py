@@ -102,6 +102,6 @@ def refuse_unreachable(home: Path, account: Account) -> None:
     blocked = account.blocked_at(home)
     if blocked is not None:
         raise Refused(
-            f"the embedded PostgreSQL runs as user {account.name} (it does not run as root), who cannot enter "
-            f"{blocked} (mode {mode_of(blocked)}): name another folder with LEDGERFILL_HOME, or a server with --database"
+            f"the embedded PostgreSQL does not run as root but as user {account.name}, who cannot enter {blocked} "
+            f"(mode {mode_of(blocked)}): name another folder with LEDGERFILL_HOME, or a server with --database"
         )

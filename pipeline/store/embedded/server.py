@@ -28,7 +28,7 @@ _PORT_ATTEMPTS = 5
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
-class ServerFailed(BackfillError):
+class ServerFailed(BackfillError):  # noqa: N818  # errors are named for what happened
     """The embedded PostgreSQL could not be made or started."""
 
 
@@ -99,6 +99,15 @@ class EmbeddedServer:
             self._bring_up_to_date(programs)
             return self._url(self._started(programs, user), self._layout.password.read_text())
 
+    def running_url(self) -> str | None:
+        """Return the URL with the password of the server that runs, or None; nothing is started or waited for."""
+        if not owned_by_caller(self.home):
+            return None
+        found = postmaster.serving(self._layout.data)
+        if found is None or found.state != "ready":
+            return None
+        return self._url(found, self._layout.password.read_text())
+
     def stop(self) -> bool:
         """Stop the server and wait for its last process; return whether one ran. None running is fine."""
         if not owned_by_caller(self.home):
@@ -157,8 +166,19 @@ class EmbeddedServer:
         given = self._layout.new / "password.initdb"
         _write(given, password)
         user.give(given)
-        command: list[str | Path] = [programs.program("initdb"), "--pgdata", self._layout.new / "data", "--username", _USER]
-        command += ["--pwfile", given, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+        command: list[str | Path] = [programs.program("initdb"), "--pgdata", self._layout.new / "data"]
+        command += [
+            "--username",
+            _USER,
+            "--pwfile",
+            given,
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+        ]
         command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"]
         with locks.inherited(self._layout.server_lock) as held:
             code, text = user.output(command if self._durable else [*command, "--no-sync"], pass_fds=(held,))
@@ -189,8 +209,8 @@ class EmbeddedServer:
         self._drop_stale_pid()
         self._write_settings(fresh_port=attempts > 0)
         written = self._open_log(user)
-        command: list[str | Path] = [programs.program("pg_ctl"), "start", "-w", "-t", _FOREVER_S, "-D", self._layout.data]
-        command += ["-l", self._layout.log, "-o", f'-c "config_file={self._layout.settings}"']
+        command: list[str | Path] = [programs.program("pg_ctl"), "start", "-w", "-t", _FOREVER_S]
+        command += ["-D", self._layout.data, "-l", self._layout.log, "-o", f'-c "config_file={self._layout.settings}"']
         with locks.inherited(self._layout.server_lock) as held:
             starter = user.run(command, pass_fds=(held,))
         if self._code_of(starter) == 0:

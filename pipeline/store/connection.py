@@ -1,0 +1,152 @@
+"""Opens connections to the store's server, and refuses a server that cannot serve.
+
+Errors name host, port, database and user, never a password.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pipeline.errors import Refused
+from pipeline.store import tls, version
+
+OLDEST_SERVER = 15  # major version
+_SCHEMA = "ledgerfill"
+_PREFIX = re.compile(
+    r"^(?:connection (?:failed|is bad): )?(?:connection to server (?:at|on) .*? failed: )?(?:FATAL: +)?"
+)
+_LASTING = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|does not exist|permission denied|certificate"
+    r"|does not support SSL|startup parameter",
+)
+
+
+class DatabaseUnreachable(Refused, psycopg.OperationalError):
+    """No connection now, and perhaps one later: before a start it is refused, in a run it is tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a session may wait or work before the server ends it; 0 means without a limit."""
+
+    connect_s: int = 10
+    lock_s: float = 60.0
+    statement_s: float = 600.0
+    idle_in_transaction_s: float = 120.0
+    unacknowledged_s: float = 30.0  # until a connection over a network that died in silence counts as broken
+
+    def options(self) -> str:
+        """Write them, and the schema, as libpq hands them to the server."""
+        milliseconds = {
+            "lock_timeout": self.lock_s,
+            "statement_timeout": self.statement_s,
+            "idle_in_transaction_session_timeout": self.idle_in_transaction_s,
+        }
+        settings = [f"search_path={_SCHEMA}", *(f"{name}={round(s * 1000)}" for name, s in milliseconds.items())]
+        return " ".join(f"-c {setting}" for setting in settings)
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def open_store(
+    url: str, *, insecure_tls: bool = False, limits: Limits = DEFAULT_LIMITS, application: str = "ledgerfill"
+) -> psycopg.Connection:
+    """Return a connection to a store of this program's version, in autocommit; it is brought there if it is older.
+
+    Raises `Refused`: the server cannot serve, or its store is newer or something else; `DatabaseUnreachable`.
+    """
+    conn = connect(url, insecure_tls=insecure_tls, limits=limits, application=application)
+    try:
+        if conn.info.parameter_status("in_hot_standby") == "on":
+            raise Refused(f"{_server(conn)} is a read-only replica: name its primary with --database")
+        version.bring_up_to_date(conn)
+    except psycopg.errors.InsufficientPrivilege as error:
+        conn.close()
+        raise Refused(f"user {conn.info.user} may not use the store: {_first_line(error)}") from error
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def connect(
+    url: str, *, insecure_tls: bool = False, limits: Limits = DEFAULT_LIMITS, application: str = "ledgerfill"
+) -> psycopg.Connection:
+    """Return a connection in autocommit to a server that can serve; what is in its database is not looked at.
+
+    `insecure_tls`: a server that is not local need not prove who it is.
+    """
+    parameters = _parameters(url)
+    settings = {
+        **parameters,
+        **tls.parameters(parameters, insecure=insecure_tls),
+        "options": f"{parameters.get('options') or os.environ.get('PGOPTIONS', '')} {limits.options()}".strip(),
+        "application_name": application,
+        "client_encoding": "utf8",
+        "connect_timeout": limits.connect_s,
+        "keepalives_idle": round(limits.unacknowledged_s),
+        "tcp_user_timeout": round(limits.unacknowledged_s * 1000),
+    }
+    try:
+        conn = psycopg.connect("", autocommit=True, **settings)
+    except psycopg.Error as error:
+        raise _refusal(error, parameters) from None  # libpq's own text may hold the whole URL
+    try:
+        _require_able(conn)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def _parameters(url: str) -> dict[str, str]:
+    try:
+        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError:
+        # Its text quotes what it could not read, the password as likely as anything.
+        raise Refused("cannot read the database URL: expected postgresql://user@host:port/database") from None
+
+
+def _require_able(conn: psycopg.Connection) -> None:
+    if conn.info.server_version < OLDEST_SERVER * 10_000:
+        found = conn.info.parameter_status("server_version")
+        raise Refused(f"{_server(conn)} is version {found}: version {OLDEST_SERVER} or newer is required")
+    row = conn.execute("SELECT pg_backend_pid(), current_setting('search_path')").fetchone()
+    # A pooler hands out a number of its own, and may drop what a session has set.
+    if row is None or row[0] != conn.info.backend_pid or row[1] != _SCHEMA:
+        raise _pooler(_server(conn))
+
+
+def _server(conn: psycopg.Connection) -> str:
+    return f"PostgreSQL at {conn.info.host}:{conn.info.port}"
+
+
+def _pooler(server: str) -> Refused:
+    return Refused(
+        f"{server} is reached through a connection pooler, where the lock of a run does not hold: "
+        "name the server itself with --database"
+    )
+
+
+def _refusal(error: psycopg.Error, parameters: dict[str, str]) -> Refused:
+    host = parameters.get("host") or parameters.get("hostaddr") or os.environ.get("PGHOST") or "its local socket"
+    port = parameters.get("port") or os.environ.get("PGPORT") or "5432"
+    said = _PREFIX.sub("", _first_line(error))
+    for secret in filter(None, (parameters.get("password"), parameters.get("sslpassword"))):
+        said = said.replace(secret, "***")
+    if "startup parameter" in said:
+        return _pooler(f"PostgreSQL at {host}:{port}")
+    names = (("database", parameters.get("dbname")), ("user", parameters.get("user")))
+    whose = "".join(f", {what} {name}" for what, name in names if name)
+    text = f"cannot connect to PostgreSQL at {host}:{port}{whose}: {said}"
+    return Refused(text) if _LASTING.search(said) else DatabaseUnreachable(text)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).strip()
