@@ -69,7 +69,9 @@ class LogRelay:
         return sender
 
     def close(self) -> None:
-        """Hand over what dead workers left in their pipes, and end the thread; call it after they are dead."""
+        """Hand over what dead workers left in their pipes, and end the thread; to be called after they are dead."""
+        if self._closing:
+            return
         self._closing = True
         self._wake()
         self._thread.join()
