@@ -1,4 +1,29 @@
-//! The door: drops the GIL, calls, maps the error.
+//! Raw ledgers in, proofs checked, rows out as binary COPY.
+//!
+//! Only `door` knows Python; it is there with the feature `python`.
+pub mod chunk;
+pub mod container;
+pub mod copy;
+pub mod cursor;
+mod envelope;
+pub mod fault;
+pub mod ledger;
+pub mod matching;
+mod meta;
+pub mod prove;
+pub mod rows;
+pub mod skip;
+pub mod source;
+pub mod stream;
+pub mod walk;
+
+#[cfg(feature = "python")]
+mod door;
+
+/// The door: `workers._decode`.
 #[cfg(feature = "python")]
 #[pyo3::pymodule]
-mod _decode {}
+mod _decode {
+    #[pymodule_export]
+    use super::door::{Chunk, CorruptLedger, Decoder, index_stream};
+}

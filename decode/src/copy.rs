@@ -1,0 +1,126 @@
+//! PostgreSQL's binary COPY format: a header, rows of counted fields, a trailer.
+
+/// Signature, flags and the length of an empty header extension.
+const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// A field count of -1 ends the stream.
+const TRAILER: [u8; 2] = [0xff, 0xff];
+const NULL: [u8; 4] = [0xff; 4];
+/// A `numeric` counts in digits of base 10,000.
+const NUMERIC_BASE: u64 = 10_000;
+
+/// One COPY stream in memory.
+#[derive(Debug, Default)]
+pub struct Stream {
+    bytes: Vec<u8>,
+    rows: u64,
+}
+
+impl Stream {
+    /// Empties the stream and keeps its memory.
+    pub fn start(&mut self) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(HEADER);
+        self.rows = 0;
+    }
+
+    /// Ends the stream.
+    pub fn end(&mut self) {
+        self.bytes.extend_from_slice(&TRAILER);
+    }
+
+    /// The whole stream.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Begins a row of `fields` fields.
+    #[inline]
+    pub fn row(&mut self, fields: u16) {
+        self.rows += 1;
+        self.bytes.extend_from_slice(&fields.to_be_bytes());
+    }
+
+    /// NULL.
+    #[inline]
+    pub fn null(&mut self) {
+        self.bytes.extend_from_slice(&NULL);
+    }
+
+    #[inline]
+    fn fixed<const N: usize, const M: usize>(&mut self, value: [u8; N]) {
+        let mut field = [0; M];
+        field[3] = N as u8;
+        field[4..].copy_from_slice(&value);
+        self.bytes.extend_from_slice(&field);
+    }
+
+    /// `bool`.
+    #[inline]
+    pub fn boolean(&mut self, value: bool) {
+        self.fixed::<1, 5>([u8::from(value)]);
+    }
+
+    /// `int2`.
+    #[inline]
+    pub fn int2(&mut self, value: i16) {
+        self.fixed::<2, 6>(value.to_be_bytes());
+    }
+
+    /// `int4`.
+    #[inline]
+    pub fn int4(&mut self, value: i32) {
+        self.fixed::<4, 8>(value.to_be_bytes());
+    }
+
+    /// `int8`, also `timestamptz`.
+    #[inline]
+    pub fn int8(&mut self, value: i64) {
+        self.fixed::<8, 12>(value.to_be_bytes());
+    }
+
+    /// `bytea`.
+    #[inline]
+    pub fn bytea(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// `bytea` of 32 bytes.
+    #[inline]
+    pub fn hash(&mut self, value: &[u8; 32]) {
+        self.fixed::<32, 36>(*value);
+    }
+
+    /// `bytea` of 33 bytes: the version byte of a strkey, then 32 bytes.
+    #[inline]
+    pub fn address(&mut self, version: u8, key: &[u8; 32]) {
+        let mut field = [0; 37];
+        field[3] = 33;
+        field[4] = version;
+        field[5..].copy_from_slice(key);
+        self.bytes.extend_from_slice(&field);
+    }
+
+    /// `numeric` of an unsigned integer, without zero digits at either end, as PostgreSQL itself sends it.
+    pub fn numeric(&mut self, mut value: u64) {
+        let mut digits = [0_u16; 5];
+        let mut count = 0;
+        while value > 0 {
+            digits[count] = (value % NUMERIC_BASE) as u16;
+            value /= NUMERIC_BASE;
+            count += 1;
+        }
+        let zeros = digits[..count].iter().take_while(|digit| **digit == 0).count();
+        let kept = &digits[zeros..count];
+        let weight = count.saturating_sub(1) as u16;
+        self.bytes.extend_from_slice(&(8 + 2 * kept.len() as u32).to_be_bytes());
+        for half in [kept.len() as u16, weight, 0, 0].iter().chain(kept.iter().rev()) {
+            self.bytes.extend_from_slice(&half.to_be_bytes());
+        }
+    }
+}
