@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers._decode import CorruptLedger, index_stream
-from workers.failures import SourceError, classify
+from workers.failures import SourceError, classify, message
 from workers.messages import Failure, LedgerRange, StreamSpec
 from workers.sources.reading import Object, Reading
 
@@ -33,14 +33,16 @@ def prepare_stream(path: Path, folder: Path) -> PreparedStream:
 
     `SourceError` when it cannot be read or holds not one record.
     """
+    if not path.is_file():
+        raise SourceError(f"no stream {path}")
     index, spool = folder / "stream.index", folder / "stream.plain"
     try:
         with index.open("wb") as index_file, spool.open("wb") as spool_file:
             first, last, error = index_stream(str(path), index_file.fileno(), spool_file.fileno())
-    except FileNotFoundError as missing:
-        raise SourceError(f"no stream {path}") from missing
-    except (CorruptLedger, OSError) as unreadable:
-        raise SourceError(classify(unreadable, name=str(path))) from unreadable
+    except CorruptLedger as corrupt:
+        raise SourceError(classify(corrupt)) from corrupt
+    except OSError as error:
+        raise SourceError(f"cannot index stream {path} in {folder}: {error.strerror or message(error)}") from error
     spooled = spool.stat().st_size > 0
     damage = None if error is None else classify(error)
     spec = StreamSpec(
