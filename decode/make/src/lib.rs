@@ -6,10 +6,13 @@ mod draft;
 mod error;
 mod layout;
 mod object;
+mod parts;
 mod pubnet;
 mod quota;
 mod random;
+mod repeat;
 mod run;
+mod source;
 mod world;
 mod xdr;
 
@@ -21,6 +24,7 @@ pub use crate::error::{CorruptSource, MakeError};
 use crate::draft::Chain;
 use crate::layout::Layout;
 use crate::pubnet::{Pubnet, Sparse};
+use crate::repeat::Repeat;
 use crate::run::Drafts;
 use crate::world::World;
 
@@ -59,10 +63,10 @@ pub struct Order<'a> {
 pub fn make_lake(order: &Order<'_>, keep_going: &mut dyn FnMut() -> bool) -> Result<Counts, MakeError> {
     let layout = Layout::new(order.first, order.ledgers, order.ledgers_per_object, order.objects_per_partition)?;
     let world = || World::new(order.seed, PASSPHRASE);
-    let (drafts, passphrase): (Box<dyn Drafts + '_>, &str) = match order.content {
+    let (drafts, passphrase): (Box<dyn Drafts>, &str) = match order.content {
         Content::Pubnet => (Box::new(Pubnet(world())), PASSPHRASE),
         Content::Sparse => (Box::new(Sparse(world())), PASSPHRASE),
-        Content::Repeat { .. } => todo!(),
+        Content::Repeat { objects, passphrase } => (Box::new(repeat(&layout, objects, passphrase)?), passphrase),
     };
     object::make_root(order.path)?;
     let previous = xdr::sha256(&[passphrase.as_bytes(), &order.seed.to_be_bytes()]);
@@ -71,4 +75,11 @@ pub fn make_lake(order: &Order<'_>, keep_going: &mut dyn FnMut() -> bool) -> Res
     let expected = counts::expected(&layout, passphrase, &chain.counts, &chain.ends);
     object::publish(order.path, "expected.json", expected.as_bytes())?;
     Ok(chain.counts)
+}
+
+fn repeat(layout: &Layout, objects: &[(&str, &[u8])], passphrase: &str) -> Result<Repeat, MakeError> {
+    if objects.is_empty() || passphrase.is_empty() {
+        return Err(MakeError::argument("ledgers to repeat need at least one object and their network's passphrase"));
+    }
+    Repeat::new(layout.first, objects, passphrase).map_err(|corrupt| MakeError::Source(Box::new(corrupt)))
 }

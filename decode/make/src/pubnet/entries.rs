@@ -17,7 +17,7 @@ use crate::xdr::{account_address, i128_value, list, map, symbol, vec};
 const QUARTERS: u64 = 23;
 /// 2026-01-01, when ledger 0 would have closed.
 const START: u64 = 1_767_225_600;
-const DOMAINS: [&str; 4] = ["", "", "wallet.example", "market.example.org"];
+const DOMAINS: [&str; 4] = ["", "", "", "wallet.example"];
 
 pub fn close_time(sequence: u32) -> u64 {
     START + u64::from(sequence) * QUARTERS / 4
@@ -43,7 +43,7 @@ fn account(world: &World, who: Who, modified: u32, random: &mut Random) -> Accou
     // What seldom changes follows from the account alone.
     let mut traits = world.random(Stream::Traits, &[u64::from(who)]);
     let signer = |traits: &mut Random| Signer { key: SignerKey::Ed25519(Uint256(traits.bytes())), weight: 1 };
-    let signers = [0, 0, 1, 2][traits.below(4) as usize];
+    let signers = [0, 0, 1, 1][traits.below(4) as usize];
     let signers: Vec<Signer> = (0..signers).map(|_| signer(&mut traits)).collect();
     let created = traits.below(1 << 20) + 1;
     let v3 = AccountEntryExtensionV3 {
@@ -112,7 +112,7 @@ pub fn market(world: &World, who: Who, slot: u32) -> (usize, usize) {
     let mut traits = world.random(Stream::Traits, &[u64::from(who), u64::from(slot / 4) + 1]);
     let others = world.coins.len() as u64 - 1;
     let one = 1 + traits.below(others) as usize;
-    let two = if traits.chance(60) { 0 } else { 1 + (one + traits.below(others - 1) as usize) % others as usize };
+    let two = if traits.chance(35) { 0 } else { 1 + (one + traits.below(others - 1) as usize) % others as usize };
     if slot % 2 == 0 { (one, two) } else { (two, one) }
 }
 

@@ -1,10 +1,10 @@
 //! Envelopes: a transaction in one of its forms, signed, and hashed as the network hashes it.
 use stellar_xdr::{
     BytesM, DecoratedSignature, Duration, EnvelopeType, FeeBumpTransaction, FeeBumpTransactionEnvelope,
-    FeeBumpTransactionExt, FeeBumpTransactionInnerTx, Hash, MuxedAccount, Operation, Preconditions,
-    PreconditionsV2, SequenceNumber, Signature, SignatureHint, SorobanTransactionData, TimeBounds, TimePoint,
-    Transaction, TransactionEnvelope, TransactionExt, TransactionV0, TransactionV0Envelope, TransactionV0Ext,
-    TransactionV1Envelope, Uint256, VecM,
+    FeeBumpTransactionExt, FeeBumpTransactionInnerTx, Hash, MuxedAccount, Operation, Preconditions, PreconditionsV2,
+    SequenceNumber, Signature, SignatureHint, SorobanTransactionData, TimeBounds, TimePoint, Transaction,
+    TransactionEnvelope, TransactionExt, TransactionV0, TransactionV0Envelope, TransactionV0Ext, TransactionV1Envelope,
+    Uint256, VecM,
 };
 
 use super::operations::muxed;

@@ -7,7 +7,12 @@ use stellar_xdr::{
 use crate::world::{Who, World};
 use crate::xdr::{account_address, account_id, i128_value, list, map, symbol};
 
-pub fn event(type_: ContractEventType, contract: Option<&ContractId>, topics: Vec<ScVal>, data: ScVal) -> ContractEvent {
+pub fn event(
+    type_: ContractEventType,
+    contract: Option<&ContractId>,
+    topics: Vec<ScVal>,
+    data: ScVal,
+) -> ContractEvent {
     let body = ContractEventBody::V0(ContractEventV0 { topics: list(topics), data });
     ContractEvent { ext: ExtensionPoint::V0, contract_id: contract.cloned(), type_, body }
 }

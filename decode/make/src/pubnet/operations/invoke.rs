@@ -143,12 +143,10 @@ fn nonce_key(bench: &Bench, invocation: &Invocation) -> Option<LedgerKeyContract
 
 fn resources(bench: &mut Bench, invocation: &Invocation) -> SorobanTransactionData {
     let contract = ScAddress::Contract(bench.world.contracts[invocation.contract].clone());
-    let code = LedgerKey::ContractCode(LedgerKeyContractCode { hash: Hash(bench.world.key(invocation.contract as Who)) });
-    let stored = |key| LedgerKeyContractData {
-        contract: contract.clone(),
-        key,
-        durability: ContractDataDurability::Persistent,
-    };
+    let code =
+        LedgerKey::ContractCode(LedgerKeyContractCode { hash: Hash(bench.world.key(invocation.contract as Who)) });
+    let stored =
+        |key| LedgerKeyContractData { contract: contract.clone(), key, durability: ContractDataDurability::Persistent };
     let balance = |who| stored(balance_key(bench.world, who));
     let written = [Some(balance(invocation.from)), Some(balance(invocation.to)), nonce_key(bench, invocation)];
     let instance = stored(ScVal::LedgerKeyContractInstance);

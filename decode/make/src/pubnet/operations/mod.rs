@@ -8,8 +8,8 @@ mod trust;
 
 pub use offers::IDS;
 use stellar_xdr::{
-    ContractEvent, DiagnosticEvent, MuxedAccount, Operation, OperationBody, OperationResult, OperationResultTr,
-    ScVal, SorobanTransactionData, Uint256,
+    ContractEvent, DiagnosticEvent, MuxedAccount, Operation, OperationBody, OperationResult, OperationResultTr, ScVal,
+    SorobanTransactionData, Uint256,
 };
 
 use crate::pubnet::mix::Kind;

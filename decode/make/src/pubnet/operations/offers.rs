@@ -37,7 +37,8 @@ fn step(bench: &mut Bench, number: u32) -> Step {
         (offer.amount, offer.price) = (bench.random.amount(), price(bench.random));
     }
     let mut changes = Changes::new();
-    let ended = if bench.party.intent.successful { Some(settle(bench, &how, slot, &mut offer, &mut changes)) } else { None };
+    let ended =
+        if bench.party.intent.successful { Some(settle(bench, &how, slot, &mut offer, &mut changes)) } else { None };
     let buys = bench.random.chance(39);
     let (body, result) = if buys { buy(&how, &offer, ended) } else { sell(&how, &offer, ended) };
     let source = bench.spelled_out();

@@ -7,7 +7,7 @@ use crate::world::{HOLDERS, Who};
 use crate::xdr::account_id;
 
 pub fn steps(bench: &mut Bench) -> Vec<Step> {
-    let coin = bench.any_coin(35);
+    let coin = bench.any_coin(25);
     let amount = bench.random.amount();
     (0..bench.party.intent.operations).map(|_| payment(bench, coin, amount)).collect()
 }
@@ -24,7 +24,8 @@ fn payment(bench: &mut Bench, coin: usize, usual: i64) -> Step {
         Some(issuer) => (bench.party.source, issuer),
         None => (bench.party.source, to),
     };
-    let source = if from == bench.party.source { bench.spelled_out() } else { Some(muxed(bench.world.key(from), None)) };
+    let source =
+        if from == bench.party.source { bench.spelled_out() } else { Some(muxed(bench.world.key(from), None)) };
     let destination = muxed(bench.world.key(to), id);
     step(bench, coin, amount, (source, from), (destination, to))
 }
