@@ -58,6 +58,11 @@ def compare(conn: psycopg.Connection, done: ChunkDone) -> Difference | None:
     return None
 
 
+class _RowDiffers(Exception):
+    def __init__(self, found: bytes) -> None:
+        self.found = found
+
+
 class _Comparison:
     """One table's rows, read from both sides at once."""
 
@@ -68,13 +73,16 @@ class _Comparison:
 
     def run(self, conn: psycopg.Connection, ledgers: LedgerRange) -> Difference | None:
         self._file.seek(self._at)
-        with conn.cursor().copy(_select(self._table, ledgers)) as copy:
-            for number, message in enumerate(copy):
-                # A message is one row, or the trailer; the first has the stream's header before it.
-                found = bytes(message)[_HEADER:] if number == 0 else bytes(message)
-                if found and self._file.read(len(found)) != found:
-                    return self._explain(found)
-                self._at += len(found)
+        try:
+            with conn.cursor().copy(_select(self._table, ledgers)) as copy:
+                for number, message in enumerate(copy):
+                    # A message is one row, or the trailer; the first has the stream's header before it.
+                    found = bytes(message)[_HEADER if number == 0 else 0 :]
+                    if self._file.read(len(found)) != found:
+                        raise _RowDiffers(found)  # an exception makes psycopg cancel the rest
+                    self._at += len(found)
+        except _RowDiffers as error:
+            return self._explain(error.found)
         if self._at != self._end:
             raise ValueError(f"bytes {self._at} to {self._end} of the result are no rows of {self._table}")
         return None

@@ -18,7 +18,7 @@ PAYER = bytes([6 << 3]) + bytes(range(32, 64))
 CONTRACT = bytes(range(100, 132))
 TRANSFER = struct.pack(">II", 15, 8) + b"transfer"
 TOPICS = struct.pack(">I", 1) + TRANSFER
-CLOSED_2026_01_01 = struct.pack(">q", 820_454_400_000_000)  # microseconds since 2000
+CLOSED_2026_01_01 = struct.pack(">q", 820_540_800_000_000)  # microseconds since 2000
 
 
 def int2(value: int) -> bytes:
@@ -39,7 +39,7 @@ def numeric(value: int) -> bytes:
     while value:
         value, digit = divmod(value, 10_000)
         digits.append(digit)
-    weight = len(digits) - 1
+    weight = max(0, len(digits) - 1)
     while digits and digits[0] == 0:
         digits.pop(0)
     return struct.pack(f">hhHh{len(digits)}h", len(digits), weight, 0, 0, *reversed(digits))
