@@ -18,6 +18,7 @@ from workers._decode import CorruptLedger
 from workers.messages import Failure
 
 REASON_LIMIT = 2000  # characters; keeps every message far below what one write to a pipe holds
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _STATUS = re.compile(r"status(?: code)?:? (4\d\d)")
 _RETRYABLE_STATUS = {"408", "425", "429"}
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
@@ -48,8 +49,10 @@ def classify(error: BaseException, *, name: str | None = None, ledger: int | Non
 
 def unwritable(error: OSError, path: str) -> Failure:
     """Say why rows cannot be left in the file `path`: nothing that another attempt would mend."""
-    full = "no space left for the rows at" if error.errno in _FULL else "cannot write rows to"
-    return Failure(reason=_short(f"{full} {path}: {error.strerror or message(error)}"), transient=False)
+    said = _OS_ERROR.search(str(error))  # the Rust core has the number in its text alone
+    number = error.errno if said is None else int(said[1])
+    what = "no space left for the rows at" if number in _FULL else "cannot write rows to"
+    return Failure(reason=_short(f"{what} {path}: {error.strerror or message(error)}"), transient=False)
 
 
 def _judge(error: BaseException, what: str) -> tuple[str, bool, bool]:
