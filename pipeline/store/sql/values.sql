@@ -2,7 +2,7 @@
 
 CREATE FUNCTION ledgerfill.xdr_int(xdr bytea, at int4) RETURNS int4
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT get_byte(xdr, at - 1) << 24 | get_byte(xdr, at) << 16 | get_byte(xdr, at + 1) << 8 | get_byte(xdr, at + 2)
+    SELECT (get_byte(xdr, at - 1) << 24) | (get_byte(xdr, at) << 16) | (get_byte(xdr, at + 1) << 8) | get_byte(xdr, at + 2)
 $$;
 COMMENT ON FUNCTION ledgerfill.xdr_int IS 'the four bytes from position `at` as an int';
 
