@@ -1,0 +1,117 @@
+"""What `plan` and `status` say."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from pipeline.cli import plan, status
+from pipeline.progress.status import RunSeen, Status, StretchHeld
+from pipeline.progress.survey import Survey
+from workers.messages import LedgerRange
+
+SURVEY = Survey(
+    source="./la\x1bke",
+    database="embedded",
+    network_passphrase="Test",
+    wanted=LedgerRange(2, 1001),
+    held=(LedgerRange(2, 101),),
+    gaps=(LedgerRange(102, 1001),),
+    chunk_count=15,
+    chunks=lambda: iter([LedgerRange(102, 161)]),
+    workers=2,
+    window_chunks=8,
+    object_bytes=126_000_000,
+    sampled_objects=64,
+    disk_needed_bytes=500_000_000,
+    disk_free_bytes=400_000_000,
+    memory_bytes=900_000_000,
+    seconds=75.0,
+)
+BEGAN = datetime(2026, 6, 19, 12, tzinfo=UTC)
+STATUS = Status(
+    database="embedded",
+    server_version="18.6",
+    store_version=1,
+    network_passphrase="Te\x1bst",
+    size_bytes=2_000_000,
+    stretches=(StretchHeld(ledgers=LedgerRange(2, 101), last_hash=b"\xab" * 32, run_id=1),),
+    runs=(
+        RunSeen(
+            run_id=2, job="backfill", outcome="running", wanted=LedgerRange(2, 200), started_at=BEGAN, host="h", pid=7
+        ),
+        RunSeen(
+            run_id=1,
+            job="backfill",
+            outcome="failed",
+            wanted=LedgerRange(2, 150),
+            started_at=BEGAN,
+            ended_at=BEGAN.replace(minute=2),
+            cursor=101,
+            chunks=4,
+            ledgers=100,
+            error="gave up\x1b[2J",
+        ),
+    ),
+)
+
+
+def test_plan_says_what_a_backfill_would_do_and_take() -> None:
+    """Range, stretches held, missing, chunks, bytes, disk, memory and time; too little disk is said."""
+    assert list(plan.lines(SURVEY)) == [
+        r"ledgers 2-1001 from ./la\x1bke into embedded",
+        "  network    Test",
+        "  held       2-101",
+        "  missing    900 ledgers: 102-1001",
+        "  chunks     15, about 60 ledgers (8.4 MB) each (--chunks lists them)",
+        "  workers    2, window of 8 chunks",
+        "  to read    about 126.0 MB, by 64 samples",
+        "  disk       about 500.0 MB needed, 400.0 MB free",
+        "  memory     up to 900.0 MB needed, free space unknown",
+        "  time       about 1 min 15 s",
+        "  too little disk: backfill would refuse this range",
+    ]
+
+
+def test_plan_of_a_range_that_is_there_says_so() -> None:
+    """Nothing missing is nothing to do."""
+    held = Survey(
+        source="./lake", database="db", network_passphrase="Test", wanted=LedgerRange(2, 9), held=(LedgerRange(2, 9),)
+    )
+    assert list(plan.lines(held))[-1] == "  missing    nothing: there is nothing to do"
+
+
+def test_plan_is_json_too() -> None:
+    """The same facts for programs."""
+    read = json.loads(json.dumps(plan.document(SURVEY)))
+    assert (read["range"], read["held"], read["missing"]) == ([2, 1001], [[2, 101]], [[102, 1001]])
+    assert read["disk_bytes"] == {"needed": 500_000_000, "free": 400_000_000}
+
+
+def test_status_names_stretches_and_runs() -> None:
+    """What is held, who runs since when and where, how others ended and how far they came."""
+    assert list(status.lines(STATUS)) == [
+        "database  embedded",
+        "  server   PostgreSQL 18.6",
+        "  store    version 1, 2.0 MB",
+        r"  network  Te\x1bst",
+        "stretches 1",
+        f"  2-101  100 ledgers, last hash {'ab' * 32}",
+        "runs      2",
+        "  2  backfill 2-200  running, 0 ledgers committed, nothing yet, began 2026-06-19 12:00:00Z, process 7 on h",
+        r"  1  backfill 2-150  failed, 100 ledgers committed, up to 101, began 2026-06-19 12:00:00Z, took 2 min 0 s: "
+        r"gave up\x1b[2J",
+    ]
+
+
+def test_status_of_nothing_says_that() -> None:
+    """No server, or no store in it, is a sentence of its own."""
+    assert "does not run" in list(status.lines(Status(database="embedded")))[-1]
+    assert "none yet" in list(status.lines(Status(database="d", server_version="18.6")))[-1]
+
+
+def test_status_is_json_too() -> None:
+    """The same facts for programs."""
+    read = json.loads("".join(status.json_lines(STATUS)))
+    assert read["stretches"] == [{"ledgers": [2, 101], "last_hash": "ab" * 32, "run_id": 1}]
+    assert [run["outcome"] for run in read["runs"]] == ["running", "failed"]

@@ -1,0 +1,66 @@
+"""How fast a run is, how long it will take, and what limits it."""
+
+from __future__ import annotations
+
+import pytest
+from snapshots import snapshot
+
+from pipeline.progress.pace import SPAN_S, Pace, head, rows
+from pipeline.progress.snapshot import Snapshot, Waits
+
+
+def paced(*moments: Snapshot) -> Pace:
+    pace = Pace()
+    for moment in moments:
+        pace.add(moment)
+    return pace
+
+
+def test_rate_is_that_of_the_last_half_minute() -> None:
+    """What was slow long ago does not make the rate of now slow."""
+    pace = Pace()
+    for second in range(100):
+        pace.add(snapshot(float(second), 0 if second < 60 else (second - 60) * 10))
+    assert pace.span_s == pytest.approx(SPAN_S, abs=1.0)
+    assert pace.rate(lambda each: each.ledgers_done) == pytest.approx(10)
+    assert pace.rate(rows) == pytest.approx(100)
+
+
+def test_time_left_follows_from_the_rate() -> None:
+    """600 ledgers at 40 a second take 15 seconds; before the first one, nobody knows."""
+    assert paced(snapshot(0, 0), snapshot(10, 400)).seconds_left() == pytest.approx(15)
+    assert paced(snapshot(0, 0), snapshot(10, 0)).seconds_left() is None
+    assert Pace().seconds_left() is None
+
+
+@pytest.mark.parametrize(
+    ("waits", "sentence"),
+    [
+        (
+            Waits(commit_s=9, head_s=8, work_s=20),
+            "waiting for ledgers 100-109 on worker 3, attempt 2, for 12.5 s: 2 chunks",
+        ),
+        (Waits(commit_s=0.5, work_s=20), "the database is the limit"),
+        (Waits(commit_s=5, read_s=16, work_s=20), "the source is the limit: workers wait for its bytes 80%"),
+        (Waits(commit_s=5, window_s=8, work_s=20), "the window is the limit"),
+        (Waits(commit_s=5, read_s=1, work_s=20), "the workers are the limit"),
+    ],
+)
+def test_sentence_names_what_the_run_waits_for(waits: Waits, sentence: str) -> None:
+    """Each way to be slow has a sentence of its own."""
+    pace = paced(snapshot(0, 0, waits=Waits()), snapshot(10, 400, waits=waits))
+    assert pace.sentence().startswith(sentence)
+
+
+def test_sentence_before_the_first_chunk() -> None:
+    """A run that has not begun to commit says what it is doing."""
+    assert Pace().sentence() == "starting"
+    assert paced(snapshot(0, 0, workers_busy=0, workers_starting=2)).sentence() == "starting 2 workers"
+    assert paced(snapshot(0, 0)).sentence() == "waiting for the first chunk"
+
+
+def test_head_is_named_wherever_it_is() -> None:
+    """With a worker, without one, and when there is none."""
+    assert head(snapshot(1, 1)) == "ledgers 100-109 on worker 3, attempt 2, for 12.5 s"
+    assert head(snapshot(1, 1, head_worker=None)) == "ledgers 100-109, in no worker's hands yet"
+    assert head(snapshot(1, 1, head=None)) == "no ledger"
