@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
 
+import tenacity
+
 from workers import entry
 from workers.frames import FrameReader
 from workers.logs import LogRelay
@@ -78,8 +80,7 @@ class Pool:
             name=f"worker-{worker}",
             daemon=True,
         )
-        with _bare_main_module():
-            process.start()
+        _start_process(process)
         theirs.close()
         records.close()
         self._slots[worker] = _Slot(process, FrameReader(ours))
@@ -188,6 +189,18 @@ def _start_forkserver() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type((ConnectionError, EOFError)),  # the forkserver has died and is not yet found dead
+    stop=tenacity.stop_after_delay(_JOIN_S),
+    wait=tenacity.wait_fixed(0.02),
+    reraise=True,
+)
+def _start_process(process: ForkServerProcess) -> None:
+    _start_forkserver()  # a no-op while it lives
+    with _bare_main_module():
+        process.start()
 
 
 def _stop_forkserver() -> None:
