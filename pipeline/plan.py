@@ -146,10 +146,11 @@ class Plan:
         """
         room = self._room(first)
         count = self.size.exact_ledgers or self._affordable(room)
-        past = (first + count) // self.size.ledgers_per_object * self.size.ledgers_per_object
-        if past <= first:
-            past = (first // self.size.ledgers_per_object + 1) * self.size.ledgers_per_object
-        return LedgerRange(first, min(past - 1, room.last))
+        if count >= len(room):
+            return room
+        per_object = self.size.ledgers_per_object
+        objects = max((first + count) // per_object, first // per_object + 1)
+        return LedgerRange(first, min(objects * per_object - 1, room.last))
 
     def chunks(self) -> Iterator[LedgerRange]:
         """Iterate over all chunks, in order."""
