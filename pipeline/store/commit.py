@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+from psycopg import sql
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from pipeline.actions import ReadyChunk
@@ -17,10 +18,11 @@ from pipeline.events import Committed
 from pipeline.store import partitions, queries
 from pipeline.store.books import Run
 from pipeline.store.swap import Swap, SwapLost
-from workers.messages import LedgerRange, Section
+from workers.messages import TABLES, LedgerRange, Section
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("commit")
+_COPY = {table: queries.template(_SQL["copy"], {"table": sql.Identifier(table)}) for table in TABLES}
 _BUFFER = 256 << 10  # bytes
 _NO_ROWS = 21  # bytes of a binary COPY stream without a row: header and trailer
 
@@ -123,7 +125,7 @@ def _copy(conn: psycopg.Connection, section: Section, file: FileIO) -> int:
     file.seek(section.offset)
     left, cursor = section.length, conn.cursor()
     # Read through one small buffer: as quick as a mapping, and a chunk of any size takes no memory.
-    with cursor.copy(_SQL[f"copy_{section.table}"]) as copy, memoryview(bytearray(_BUFFER)) as buffer:
+    with cursor.copy(_COPY[section.table]) as copy, memoryview(bytearray(_BUFFER)) as buffer:
         while left and (count := file.readinto(buffer[:left])):
             copy.write(buffer[:count])
             left -= count

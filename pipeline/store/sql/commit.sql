@@ -1,10 +1,9 @@
 -- One chunk, one transaction: the stretch first, then the rows, then the chunk's record.
 
 -- name: settings
--- End a stuck committer in time, and let the server notice a client that is gone.
-SELECT set_config('lock_timeout', '60s', false), set_config('statement_timeout', '10min', false),
-       set_config('idle_in_transaction_session_timeout', '5min', false), set_config('tcp_keepalives_idle', '30', false),
-       set_config('tcp_keepalives_interval', '10', false), set_config('tcp_keepalives_count', '3', false)
+-- Let the server notice within a minute that its client is gone, so that it ends what that left open.
+SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false)
 
 -- name: take_next
 -- Take the stretch that begins right above the chunk, to be merged: it waits for whoever is writing it.
@@ -41,14 +40,6 @@ INSERT INTO ledgerfill.backfill_chunks (run_id, first, last, commit_id, first_ha
 VALUES (%(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_hash)s, %(worker)s, %(attempts)s,
     %(transactions)s, %(operations)s, %(events)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s)
 
--- name: copy_ledgers
-COPY ledgerfill.ledgers FROM STDIN (FORMAT BINARY)
-
--- name: copy_transactions
-COPY ledgerfill.transactions FROM STDIN (FORMAT BINARY)
-
--- name: copy_operations
-COPY ledgerfill.operations FROM STDIN (FORMAT BINARY)
-
--- name: copy_events
-COPY ledgerfill.events FROM STDIN (FORMAT BINARY)
+-- name: copy
+-- Rows as the worker wrote them: every column, in the table's order.
+COPY ledgerfill.{table} FROM STDIN (FORMAT BINARY)

@@ -1,0 +1,84 @@
+"""The books of runs and chunks: what `status` reads, also while a run is in progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import handmade
+import psycopg
+import pytest
+
+from pipeline.store import books
+from pipeline.store.commit import Committer
+from workers.messages import TABLES, LedgerRange
+
+
+@pytest.fixture
+def conn(store: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(store, autocommit=True) as conn:
+        yield conn
+
+
+def started(conn: psycopg.Connection, job: str = "backfill") -> books.Run:
+    run = books.new_run(conn, job=job)
+    books.start_run(conn, run, LedgerRange(100, 199), source="/lake", workers=2)
+    return run
+
+
+def test_run_is_counted_while_it_goes_on(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """A run in progress shows its cursor and the sums of its chunks, and its last chunk with what it cost."""
+    run = started(conn)
+    committer = Committer(lambda: psycopg.connect(store), run)
+    chunks = [handmade.chunk(tmp_path, first, first + 4) for first in (100, 105)]
+    for chunk in chunks:
+        committer.commit(chunk)
+    committer.close()
+    (record,) = books.recent_runs(conn, holder=run.id)
+    assert (record.outcome, record.wanted, record.source, record.workers) == (
+        "running",
+        LedgerRange(100, 199),
+        "/lake",
+        2,
+    )
+    assert (record.cursor, record.chunks, record.ledgers, record.events) == (109, 2, 10, 30)
+    assert record.row_bytes == sum(chunk.done.row_bytes for chunk in chunks)
+    (last,) = books.last_chunks(conn, run.id)
+    assert (last.ledgers, last.worker, last.attempts, last.operations) == (LedgerRange(105, 109), 1, 1, 10)
+    assert last.timings["decompress_s"] == 0.0
+    assert last.committed_at == record.committed_at
+
+
+def test_end_is_written_down(conn: psycopg.Connection):
+    """How a run ended, with its message and its report, stays in the books."""
+    run = started(conn)
+    books.end_run(conn, run, "failed", error="gave up", report=json.dumps({"chunks": 3}))
+    (record,) = books.recent_runs(conn)
+    assert (record.outcome, record.error, record.ended_at is not None) == ("failed", "gave up", True)
+    assert conn.execute("SELECT report FROM ledgerfill.backfill_runs").fetchone() == ({"chunks": 3},)
+
+
+def test_run_that_died_is_told_from_one_that_runs(conn: psycopg.Connection):
+    """A run without an end that does not hold the lock has died; the next run of its job writes that down."""
+    dead, live = started(conn), started(conn, "live")
+    assert [record.outcome for record in books.recent_runs(conn, holder=live.id)] == ["running", "died"]
+    run = started(conn)
+    outcomes = dict(conn.execute("SELECT id, outcome FROM ledgerfill.backfill_runs").fetchall())
+    assert outcomes == {dead.id: "died", live.id: None, run.id: None}
+
+
+def test_newest_runs_come_first(conn: psycopg.Connection):
+    """Of many runs the newest are listed, as many as asked for."""
+    runs = [started(conn) for _ in range(4)]
+    assert [record.id for record in books.recent_runs(conn, limit=2)] == [runs[3].id, runs[2].id]
+
+
+def test_tables_are_measured(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """The size of each big table counts its partitions and indexes, and ledgers are counted in the table itself."""
+    assert books.table_bytes(conn) == dict.fromkeys(TABLES, 0)
+    committer = Committer(lambda: psycopg.connect(store), started(conn))
+    committer.commit(handmade.chunk(tmp_path, 100, 104))
+    committer.close()
+    assert all(size >= 16_384 for size in books.table_bytes(conn).values())
+    assert books.count_ledgers(conn, LedgerRange(103, 110)) == 2
