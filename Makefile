@@ -6,7 +6,7 @@ RUST := $(shell find decode -name target -prune -o \( -name '*.rs' -o -name Carg
 export MATURIN_NO_INSTALL_RUST := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test install wheel lint bench clean
+.PHONY: demo test test-rust install wheel lint bench clean
 
 install: $(VENV)/.built
 
@@ -31,9 +31,14 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cargo fmt --manifest-path decode/Cargo.toml --all --check
+	cargo clippy --manifest-path decode/Cargo.toml --workspace --all-targets --features python --quiet -- -D warnings
+
+test-rust: install
+	cargo test --manifest-path decode/Cargo.toml --workspace --release --quiet
 
 demo: install
 	@tools/demo.sh
 
 clean:
-	rm -rf $(VENV) target dist decode/target
+	rm -rf $(VENV) dist decode/target

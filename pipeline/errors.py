@@ -114,3 +114,7 @@ class Interrupted(BackfillError):
         self.signal = signal
         self.exit_code = 128 + signal
         super().__init__(f"interrupted by signal {signal}")
+
+
+class RowsUnlike(BackfillError):
+    """A row of the store is not what its source gives."""

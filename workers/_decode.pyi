@@ -1,6 +1,8 @@
 """The Rust core: raw ledgers in, proofs checked, rows out as binary COPY. Nothing here holds the GIL while it works."""
 
-from collections.abc import Buffer, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+from typing_extensions import Buffer
 
 class CorruptLedger(Exception):
     """Bytes that are no sound ledger.
@@ -51,7 +53,9 @@ class Decoder:
         Never raises for bad data: see `Chunk.error`. Raises `OSError` when `fd` cannot be written.
         """
 
-def index_stream(path: str, index_fd: int, spool_fd: int, *, max_record_bytes: int = ...) -> tuple[int, int, CorruptLedger | None]:
+def index_stream(
+    path: str, index_fd: int, spool_fd: int, *, max_record_bytes: int = ...
+) -> tuple[int, int, CorruptLedger | None]:
     """Index an RFC 5531 record-marked stream of `LedgerCloseMeta`, plain or in one zstd frame, in one pass.
 
     Writes one record of 24 bytes a ledger to `index_fd`, little-endian: offset u64 (of the ledger, after its mark),

@@ -1,0 +1,78 @@
+"""The account of a run: what each finished chunk adds to its report."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import asdict
+
+from pipeline.actions import Note, ReadyChunk
+from pipeline.events import Committed
+from pipeline.progress.report import Observer
+from pipeline.progress.snapshot import Snapshot
+from workers.messages import LedgerRange
+
+STEPS_KEPT = 1000  # the first ones; a run with more has a log for the rest
+
+
+class Account:
+    """Adds up; does not grow with the number of chunks. Passes on what an observer wants to see."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Begin at nothing."""
+        self._observer = observer
+        self.ledgers: list[LedgerRange] = []  # neighbours joined
+        self.rows: Counter[str] = Counter()  # by table
+        self.stages_s: defaultdict[str, float] = defaultdict(float)
+        self.chunks = self.attempts = self.object_bytes = self.plain_bytes = self.row_bytes = 0
+        self.event_hash_mismatches = 0
+        self.steps: list[Note] = []
+        self._peak_memory: dict[str, int] = {}
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """Pass it on."""
+        self._observer.progress(snapshot)
+
+    def note(self, note: Note) -> None:
+        """Keep a step against a stall, and pass it on."""
+        if len(self.steps) < STEPS_KEPT:
+            self.steps.append(note)
+        self._observer.note(note)
+
+    def counting(self, commit: Callable[[ReadyChunk], Committed]) -> Callable[[ReadyChunk], Committed]:
+        """Return `commit` such that each chunk is counted, and timed, once it is done."""
+
+        def counted(chunk: ReadyChunk) -> Committed:
+            start = time.monotonic()
+            answer = commit(chunk)
+            self._add(chunk, answer, time.monotonic() - start)
+            return answer
+
+        return counted
+
+    def _add(self, chunk: ReadyChunk, answer: Committed, commit_s: float) -> None:
+        done = chunk.done
+        if self.ledgers and self.ledgers[-1].last + 1 == answer.ledgers.first:
+            self.ledgers[-1] = LedgerRange(self.ledgers[-1].first, answer.ledgers.last)
+        else:
+            self.ledgers.append(answer.ledgers)
+        self.rows.update(answer.rows)
+        self.chunks += 1
+        self.attempts += chunk.attempts
+        self.object_bytes += done.object_bytes
+        self.plain_bytes += done.plain_bytes
+        self.row_bytes += done.row_bytes
+        self.event_hash_mismatches += done.event_hash_mismatches
+        for stage, seconds in asdict(done.timings).items():
+            self.stages_s[stage.removesuffix("_s")] += seconds
+        self.stages_s["commit"] += commit_s
+        worker = f"worker {chunk.worker}"
+        self._peak_memory[worker] = max(self._peak_memory.get(worker, 0), done.peak_rss)
+
+    @property
+    def peak_memory(self) -> dict[str, int]:
+        """Resident bytes by process at their highest."""
+        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"coordinator": kib << 10, **self._peak_memory}

@@ -1,0 +1,147 @@
+"""The job `backfill`: fills the base tables with what they lack of a range."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+
+import psycopg
+
+from pipeline import source
+from pipeline.account import Account
+from pipeline.actions import Finish
+from pipeline.config import BackfillSettings
+from pipeline.engine import drive
+from pipeline.errors import BackfillError
+from pipeline.plan import Plan
+from pipeline.planning import check_disk, check_trusted, make_plan
+from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
+from pipeline.source import OpenSource
+from pipeline.store import books, locks, network, stretches
+from pipeline.store.books import Run
+from pipeline.store.commit import Committer
+from pipeline.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: BackfillSettings, observer: Observer) -> RunReport:
+    """Fill what the store lacks of the range, and return how it went; a range that is there already is a success.
+
+    Raises `Refused` before anything was begun, and `RunHeld` when another run has the store.
+    """
+    database = Database(settings)
+    with ExitStack() as stack:
+        opened = stack.enter_context(source.opened(settings, database.home))
+        check_trusted(settings, opened.wanted)
+        conn = stack.enter_context(closing(database.connect()))
+        network.check(conn, opened.network_passphrase)
+        job = _Backfill(settings, database, opened, conn, Account(observer))
+        if not stretches.gaps(conn, opened.wanted):
+            logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
+            return job.report(Finish("success"))
+        this = books.new_run(conn)
+        stack.enter_context(locks.hold(stack.enter_context(closing(database.connect())), this))
+        report = job.carry_out(this, observer)
+        observer.finished(report)
+        return report
+
+
+class _Backfill:
+    """One run over one range, its lock held."""
+
+    def __init__(
+        self,
+        settings: BackfillSettings,
+        database: Database,
+        opened: OpenSource,
+        conn: psycopg.Connection,
+        account: Account,
+    ) -> None:
+        self._settings, self._database, self._source, self._conn = settings, database, opened, conn
+        self._account = account
+        self._run: Run | None = None
+        self._started_at, self._start = datetime.now(UTC), time.monotonic()
+        self._held = tuple(
+            part for stretch in stretches.held(conn, opened.wanted) if (part := stretch.ledgers.overlap(opened.wanted))
+        )
+
+    def carry_out(self, this: Run, observer: Observer) -> RunReport:
+        """Load what is missing now that no other run can change it, and write down how it ended."""
+        plan = self._plan()
+        wanted = self._source.wanted
+        self._run = this
+        network.pin(self._conn, self._source.network_passphrase)
+        settings = self._settings
+        books.start_run(self._conn, this, wanted, source=settings.source_shown, workers=settings.workers)
+        observer.started(self._info(plan, this))
+        try:
+            finish = self._load(plan, this)
+        except BaseException as error:
+            books.end_run(self._conn, this, outcome="failed", error=RunError.of(error).message)
+            raise
+        report = self.report(finish)
+        books.end_run(self._conn, this, outcome=report.outcome, error=report.error.message if report.error else None)
+        return report
+
+    def report(self, finish: Finish) -> RunReport:
+        """Return the report; success only when the books lack nothing of the range."""
+        done, settings, wanted = self._account, self._settings, self._source.wanted
+        missing = tuple(gap.ledgers for gap in stretches.gaps(self._conn, wanted))
+        error = finish.error
+        if finish.outcome == "success" and missing:
+            error = BackfillError(f"the run ended well, but the store lacks ledgers {', '.join(map(str, missing))}")
+        return RunReport(
+            outcome="failed" if error and finish.outcome == "success" else finish.outcome,
+            source=settings.source_shown,
+            database=self._database.shown,
+            run_id=self._run.id if self._run else None,
+            wanted=wanted,
+            held=self._held,
+            committed=tuple(done.ledgers),
+            missing=missing,
+            chunks=done.chunks,
+            attempts=done.attempts,
+            rows=dict(done.rows),
+            object_bytes=done.object_bytes,
+            plain_bytes=done.plain_bytes,
+            row_bytes=done.row_bytes,
+            started_at=self._started_at,
+            elapsed_s=time.monotonic() - self._start,
+            stages_s=dict(done.stages_s),
+            steps=tuple(done.steps),
+            event_hash_mismatches=done.event_hash_mismatches,
+            workers=settings.workers,
+            peak_memory=done.peak_memory,
+            versions={"postgresql": self._conn.info.parameter_status("server_version") or "unknown"},
+            error=RunError.of(error) if error else None,
+        )
+
+    def _plan(self) -> Plan:
+        gaps = stretches.gaps(self._conn, self._source.wanted)
+        plan = make_plan(self._settings, self._source, gaps)
+        if gaps and self._settings.end_ledger is not None:
+            self._source.require(gaps[-1].ledgers.last)
+        check_disk(self._database, plan)
+        return plan
+
+    def _load(self, plan: Plan, this: Run) -> Finish:
+        with closing(Committer(self._database.connect, this)) as committer:
+            commit = self._account.counting(committer.commit)
+            return drive(plan, self._settings, self._source, self._database.home, commit, self._account)
+
+    def _info(self, plan: Plan, this: Run) -> RunInfo:
+        settings = self._settings
+        return RunInfo(
+            run_id=this.id,
+            source=settings.source_shown,
+            database=self._database.shown,
+            wanted=self._source.wanted,
+            held=self._held,
+            chunks=plan.chunk_count(),
+            workers=settings.workers,
+            window_chunks=settings.window_chunks,
+            window_bytes=settings.window_bytes,
+        )

@@ -1,0 +1,90 @@
+"""From settings, source and store to a plan: what is missing, in chunks of about equal cost."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from pipeline.config import EngineSettings, JobSettings
+from pipeline.coordinator import CoordinatorConfig
+from pipeline.errors import Refused
+from pipeline.plan import ChunkSize, CostModel, Gap, Plan
+from pipeline.source import OpenSource
+from pipeline.stall import StallConfig
+from pipeline.store.database import Database
+from workers.messages import LedgerRange
+
+SAMPLES = 64  # objects whose size is asked for
+TABLE_BYTES_A_STORED_BYTE = 4.0  # of a pubnet ledger: tables and indexes against the object, see docs/store.md
+
+
+def make_plan(settings: JobSettings, source: OpenSource, gaps: tuple[Gap, ...]) -> Plan:
+    """Sample the missing ledgers' sizes and cut them; hashes that the user trusts stand at the seams."""
+    trusted = dict(settings.trusted)
+    gaps = tuple(replace(gap, below=gap.below or trusted.get(gap.ledgers.first - 1)) for gap in gaps)
+    size = ChunkSize(exact_ledgers=settings.chunk_ledgers, ledgers_per_object=source.ledgers_per_object)
+    sizes = source.reader.sizes(sample([gap.ledgers for gap in gaps])) if gaps else {}
+    cost = CostModel(sizes.items(), ledgers_per_object=source.ledgers_per_object)
+    plan = Plan(wanted=source.wanted, gaps=gaps, cost=cost, size=size)
+    return replace(plan, size=size.for_workers(settings.workers, plan.stored_bytes))
+
+
+def sample(parts: list[LedgerRange]) -> list[int]:
+    """Return ledgers spread evenly over `parts`, their two ends among them."""
+    total = sum(map(len, parts))
+    count = min(SAMPLES, total)
+    places = {round(step * (total - 1) / max(count - 1, 1)) for step in range(count)}
+    return [_nth(parts, place) for place in sorted(places)]
+
+
+def _nth(parts: list[LedgerRange], place: int) -> int:
+    for part in parts:
+        if place < len(part):
+            return part.first + place
+        place -= len(part)
+    raise IndexError(place)
+
+
+def check_trusted(settings: JobSettings, wanted: LedgerRange) -> None:
+    """Raise `Refused` for a trusted hash of a ledger that the job never meets."""
+    for ledger, _ in settings.trusted:
+        if not wanted.first - 1 <= ledger <= wanted.last:
+            raise Refused(f"--trusted-hash names ledger {ledger}, outside of {wanted} and the ledger before it")
+
+
+def disk_needed(plan: Plan) -> int:
+    """Return about how many bytes the missing ledgers will take in the store."""
+    return int(plan.stored_bytes * TABLE_BYTES_A_STORED_BYTE)
+
+
+def disk_free(database: Database) -> int | None:
+    """Return the bytes free under the store; None for a server that is not ours, which does not say."""
+    if database.embedded is None:
+        return None
+    there = next(path for path in (database.home, *database.home.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def check_disk(database: Database, plan: Plan) -> None:
+    """Raise `Refused` when the range will not fit."""
+    needed, free = disk_needed(plan), disk_free(database)
+    if free is not None and needed > free:
+        raise Refused(
+            f"too little disk for ledgers {plan.wanted}: they take about {needed / 1e9:.1f} GB, "
+            f"{free / 1e9:.1f} GB are free under {database.home}"
+        )
+
+
+def coordinator_config(settings: EngineSettings) -> CoordinatorConfig:
+    """Return the bounds and deadlines of a run."""
+    return CoordinatorConfig(
+        workers=settings.workers,
+        window_chunks=settings.window_chunks,
+        window_bytes=settings.window_bytes,
+        stall=StallConfig(
+            floor_s=settings.stall_floor_s,
+            ceiling_s=settings.stall_ceiling_s,
+            max_attempts=settings.max_attempts,
+            hole_deadline_s=settings.hole_deadline_s,
+        ),
+    )

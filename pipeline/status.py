@@ -1,0 +1,61 @@
+"""What `status` gathers: the store as it stands, read only, also while a run is in progress."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import psycopg
+
+from pipeline.config import StatusSettings
+from pipeline.progress.status import RunSeen, Status, StretchHeld
+from pipeline.store import books, locks, network, stretches, version
+from pipeline.store.books import RunRecord
+from pipeline.store.database import Database
+
+
+def gather(settings: StatusSettings) -> Status:
+    """Read the books; an embedded server that does not run is not started for it."""
+    database = Database(settings)
+    conn = database.look(start=False)
+    if conn is None:
+        return Status(database=database.shown)
+    with closing(conn):
+        found = version.current(conn)
+        server = conn.info.parameter_status("server_version")
+        if found is None:
+            return Status(database=database.shown, server_version=server)
+        holder = locks.holder(conn)
+        runs = books.recent_runs(conn, limit=settings.runs, holder=holder.run_id if holder else None)
+        return Status(
+            database=database.shown,
+            server_version=server,
+            store_version=found,
+            network_passphrase=network.pinned(conn),
+            size_bytes=sum(books.table_bytes(conn).values()),
+            stretches=tuple(_stretches(conn)),
+            runs=tuple(map(_run, runs)),
+        )
+
+
+def _stretches(conn: psycopg.Connection) -> list[StretchHeld]:
+    return [
+        StretchHeld(ledgers=stretch.ledgers, last_hash=stretch.last_hash, run_id=stretch.run_id)
+        for stretch in stretches.held(conn)
+    ]
+
+
+def _run(run: RunRecord) -> RunSeen:
+    return RunSeen(
+        run_id=run.id,
+        job=run.job,
+        outcome=run.outcome,
+        wanted=run.wanted,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        cursor=run.cursor,
+        chunks=run.chunks,
+        ledgers=run.ledgers,
+        host=run.host,
+        pid=run.process_id,
+        error=run.error,
+    )

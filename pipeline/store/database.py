@@ -1,0 +1,50 @@
+"""The database of a command: the user's own server, or the program's embedded one, started when it is needed."""
+
+from __future__ import annotations
+
+import psycopg
+
+from pipeline import secrets
+from pipeline.config import StoreSettings
+from pipeline.store.connection import connect, open_store
+from pipeline.store.embedded import EmbeddedServer, default_home
+
+
+class Database:
+    """Connections to the store that settings name; nothing is started before the first is asked for."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        """Take the settings."""
+        self._settings = settings
+        self._url = settings.database_url
+        self.home = default_home()
+        self.embedded = EmbeddedServer(self.home) if self._url is None else None
+
+    @property
+    def url(self) -> str:
+        """With its password; the embedded server runs from here on."""
+        if self._url is None:
+            assert self.embedded is not None  # noqa: S101 - by construction: no URL, so the server is ours
+            self._url = self.embedded.ensure_running()
+            secrets.remember(self._url)
+        return self._url
+
+    @property
+    def shown(self) -> str:
+        """As people may see it."""
+        return self._settings.database_shown
+
+    def connect(self) -> psycopg.Connection:
+        """Return a new connection to the store, whose version is this program's. Raises `Refused`."""
+        return open_store(self.url, insecure_tls=self._settings.insecure_tls)
+
+    def look(self, *, start: bool) -> psycopg.Connection | None:
+        """Return a connection for reading what is there, of whatever version, and make nothing.
+
+        None where there is no embedded store yet, or (without `start`) its server does not run.
+        """
+        if self.embedded is not None:
+            found = self.embedded.status()
+            if found.state == "absent" or not (start or found.running):
+                return None
+        return connect(self.url, insecure_tls=self._settings.insecure_tls)

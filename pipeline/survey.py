@@ -1,0 +1,78 @@
+"""What `plan` surveys: a range, what the store has of it, and what the rest will take; nothing is written."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from pipeline import source
+from pipeline.config import JobSettings
+from pipeline.plan import Gap, Plan
+from pipeline.planning import SAMPLES, check_trusted, disk_free, disk_needed, make_plan
+from pipeline.progress.survey import Survey
+from pipeline.source import OpenSource
+from pipeline.store import network, stretches, version
+from pipeline.store.database import Database
+from workers.messages import LedgerRange
+
+_PROCESS_BYTES = 150 << 20  # of the coordinator, and of a worker beside its chunk
+_PLAIN_BYTES_A_STORED_BYTE = 7  # of a pubnet ledger
+
+
+def survey(settings: JobSettings) -> Survey:
+    """Look at source and store. Raises `Refused` where a backfill would be."""
+    database = Database(settings)
+    with source.opened(settings, database.home) as opened:
+        check_trusted(settings, opened.wanted)
+        held, gaps = _look(database, opened)
+        plan = make_plan(settings, opened, gaps)
+        if gaps and settings.end_ledger is not None:
+            opened.require(gaps[-1].ledgers.last)
+        return Survey(
+            source=settings.source_shown,
+            database=database.shown,
+            network_passphrase=opened.network_passphrase,
+            wanted=opened.wanted,
+            held=held,
+            gaps=tuple(gap.ledgers for gap in gaps),
+            chunk_count=plan.chunk_count(),
+            chunks=plan.chunks,
+            workers=settings.workers,
+            window_chunks=settings.window_chunks,
+            object_bytes=plan.stored_bytes,
+            sampled_objects=min(SAMPLES, plan.ledgers),
+            disk_needed_bytes=disk_needed(plan),
+            disk_free_bytes=disk_free(database),
+            memory_bytes=_memory(settings, plan),
+            memory_free_bytes=_memory_free(),
+        )
+
+
+def _look(database: Database, opened: OpenSource) -> tuple[tuple[LedgerRange, ...], tuple[Gap, ...]]:
+    """Return what the store holds of the range and what it lacks; one that does not exist yet lacks all of it."""
+    conn = database.look(start=True)
+    if conn is None:
+        return (), (Gap(ledgers=opened.wanted),)
+    with closing(conn):
+        if version.current(conn) is None:
+            return (), (Gap(ledgers=opened.wanted),)
+        network.check(conn, opened.network_passphrase)
+        held = (stretch.ledgers.overlap(opened.wanted) for stretch in stretches.held(conn, opened.wanted))
+        return tuple(part for part in held if part), stretches.gaps(conn, opened.wanted)
+
+
+def _memory(settings: JobSettings, plan: Plan) -> int:
+    """Return the most bytes that coordinator, workers and window take together."""
+    if not plan.gaps:
+        return 0
+    chunk = plan.cost.bytes_of(plan.chunk_at(plan.gaps[0].ledgers.first))
+    worker = _PROCESS_BYTES + 3 * chunk * _PLAIN_BYTES_A_STORED_BYTE
+    return _PROCESS_BYTES + settings.workers * worker + settings.window_bytes
+
+
+def _memory_free() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), None)

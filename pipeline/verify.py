@@ -1,0 +1,62 @@
+"""The job `verify`: computes a range anew from its source and compares it row by row with the store."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing
+from functools import partial
+
+import psycopg
+
+from pipeline import source
+from pipeline.account import Account
+from pipeline.actions import ReadyChunk
+from pipeline.config import VerifySettings
+from pipeline.engine import drive
+from pipeline.errors import RowsUnlike
+from pipeline.events import Committed
+from pipeline.plan import Gap
+from pipeline.planning import check_trusted, make_plan
+from pipeline.progress.report import Observer, RunError
+from pipeline.progress.verification import VerifyReport
+from pipeline.store import network, stretches
+from pipeline.store.compare import compare
+from pipeline.store.database import Database
+
+
+def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
+    """Compare what the store holds of the range with its source; ends at the first difference. Writes nothing."""
+    database, start = Database(settings), time.monotonic()
+    with ExitStack() as stack:
+        opened = stack.enter_context(source.opened(settings, database.home))
+        check_trusted(settings, opened.wanted)
+        conn = stack.enter_context(closing(database.connect()))
+        network.check(conn, opened.network_passphrase)
+        account = Account(observer)
+        # What the store holds is what there is to compute: a plan whose "gaps" are the parts that are there.
+        parts = tuple(
+            Gap(ledgers=part)
+            for stretch in stretches.held(conn, opened.wanted)
+            if (part := stretch.ledgers.overlap(opened.wanted))
+        )
+        plan = make_plan(settings, opened, parts)
+        finish = drive(plan, settings, opened, database.home, account.counting(partial(_compare, conn)), account)
+        unlike = isinstance(finish.error, RowsUnlike)
+        return VerifyReport(
+            source=settings.source_shown,
+            database=database.shown,
+            wanted=opened.wanted,
+            compared=tuple(account.ledgers),
+            missing=tuple(gap.ledgers for gap in stretches.gaps(conn, opened.wanted)),
+            rows=dict(account.rows),
+            elapsed_s=time.monotonic() - start,
+            difference=str(finish.error) if unlike else None,
+            error=RunError.of(finish.error) if finish.error and not unlike else None,
+        )
+
+
+def _compare(conn: psycopg.Connection, chunk: ReadyChunk) -> Committed:
+    """Take a chunk's turn, as a commit would: the first that differs ends the run."""
+    if difference := compare(conn, chunk.done):
+        raise RowsUnlike(str(difference))
+    return Committed(chunk.ledgers, {section.table: section.rows for section in chunk.done.sections})
