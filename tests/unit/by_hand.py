@@ -1,0 +1,107 @@
+"""A coordinator driven by hand: its chunks are of ten ledgers, its answers and its clock are the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.actions import Action, Commit, Dispatch, Note
+from pipeline.coordinator import Coordinator, CoordinatorConfig
+from pipeline.events import CommitFailed, Committed, FromWorker, Interrupt, Tick, WorkerDied
+from pipeline.plan import ChunkSize, Gap, Plan
+from pipeline.stall import StallConfig
+from workers.messages import ChunkDone, Failure, LedgerRange, Ready, Section, Task
+
+STALL = StallConfig(
+    floor_s=60.0, ceiling_s=60.0, max_attempts=3, backoff_s=1.0, hole_deadline_s=10.0, start_deadline_s=30.0
+)
+RESET = Failure(reason="connection reset", transient=True)
+CORRUPT = Failure(reason="corrupt ledger 15", transient=False, ledger=15)
+
+
+def hash_of(ledger: int) -> bytes:
+    return ledger.to_bytes(32, "big")
+
+
+class Run:
+    """A coordinator over chunks of ten ledgers, and a clock that is set by hand."""
+
+    def __init__(
+        self,
+        *gaps: Gap | tuple[int, int],
+        workers: int = 1,
+        window: int | None = 20,
+        window_bytes: int = 1 << 30,
+        ahead: int = 2,
+    ) -> None:
+        """Start over these gaps."""
+        parts = tuple(gap if isinstance(gap, Gap) else Gap(ledgers=LedgerRange(*gap)) for gap in gaps)
+        wanted = LedgerRange(1, parts[-1].ledgers.last if parts else 10)
+        plan = Plan(wanted=wanted, gaps=parts, size=ChunkSize(exact_ledgers=10, border=None))
+        config = CoordinatorConfig(
+            workers=workers, window_chunks=window, window_bytes=window_bytes, commit_ahead=ahead, stall=STALL
+        )
+        self.coordinator = Coordinator(plan, config, result_dir="/r")
+        self.now = 0.0
+        self.tasks: dict[int, Task] = {}
+        self.all: list[Action] = []
+        self.keep(self.coordinator.start(self.now))
+
+    def keep(self, actions: list[Action]) -> list[Action]:
+        """Remember what is wanted."""
+        self.all += actions
+        for action in actions:
+            if isinstance(action, Dispatch):
+                self.tasks[action.task.token] = action.task
+        return actions
+
+    def tell(self, event: FromWorker | WorkerDied | Committed | CommitFailed | Interrupt | Tick) -> list[Action]:
+        """Something happens; returns what follows at once."""
+        return self.keep(self.coordinator.handle(event, self.now))
+
+    def up(self, *workers: int) -> None:
+        """Workers have started."""
+        for worker in workers:
+            self.tell(FromWorker(worker, Ready(pid=worker)))
+
+    def done(self, token: int, *, to: int | None = None, failure: Failure | None = None, size: int = 1) -> list[Action]:
+        """A worker answers with its chunk, or with what is sound of it up to a ledger."""
+        task = self.tasks[token]
+        last = task.ledgers.last if failure is None else to
+        if last is None:
+            return self.tell(FromWorker(1, ChunkDone(token=token, ledgers=None, failure=failure)))
+        first = task.ledgers.first
+        answer = ChunkDone(
+            token=token,
+            ledgers=LedgerRange(first, last),
+            failure=failure,
+            path=task.path,
+            sections=(Section(table="events", rows=3, offset=0, length=size),),
+            previous_hash=hash_of(first - 1),
+            last_hash=hash_of(last),
+        )
+        return self.tell(FromWorker(1, answer))
+
+    def committed(self, first: int, last: int) -> list[Action]:
+        """A commit is acknowledged."""
+        return self.tell(Committed(LedgerRange(first, last), {"events": 3}))
+
+    def tick(self, seconds: float) -> list[Action]:
+        """Time passes."""
+        self.now += seconds
+        return self.tell(Tick())
+
+
+def commits(actions: Iterable[Action]) -> list[str]:
+    return [str(action.chunk.ledgers) for action in actions if isinstance(action, Commit)]
+
+
+def handed_out(actions: Iterable[Action]) -> list[str]:
+    return [f"{action.task.ledgers} to {action.worker}" for action in actions if isinstance(action, Dispatch)]
+
+
+def steps(actions: Iterable[Action]) -> list[str]:
+    return [f"{note.step} {note.chunk}" for note in actions if isinstance(note, Note)]
+
+
+def of(kind: type[Action], actions: Iterable[Action]) -> list[Action]:
+    return [action for action in actions if isinstance(action, kind)]
