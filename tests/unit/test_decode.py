@@ -76,7 +76,7 @@ def test_every_stream_gives_the_rows_of_the_answers(shared: Path, name: str) -> 
 
 def contiguous(shared: Path) -> tuple[str, list[tuple[str, int, int, bytes]]]:
     found = [(passphrase, file, answer["seq"]) for passphrase, file, answer in lakes(shared)]
-    objects = [(file, seq, seq, (shared / "ledgers" / file).read_bytes()) for _, file, seq in found if 63092982 <= seq]
+    objects = [(file, seq, seq, (shared / "ledgers" / file).read_bytes()) for _, file, seq in found if seq >= 63092982]
     return found[0][0], sorted(objects, key=lambda entry: entry[1])
 
 
