@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import Refused
 from pipeline.store import tls, version
@@ -83,18 +83,20 @@ def connect(
     `insecure_tls`: a server that is not local need not prove who it is.
     """
     parameters = _parameters(url)
-    settings = {
-        **parameters,
-        **tls.parameters(parameters, insecure=insecure_tls),
-        "options": f"{parameters.get('options') or os.environ.get('PGOPTIONS', '')} {limits.options()}".strip(),
-        "application_name": application,
-        "client_encoding": "utf8",
-        "connect_timeout": limits.connect_s,
-        "keepalives_idle": round(limits.unacknowledged_s),
-        "tcp_user_timeout": round(limits.unacknowledged_s * 1000),
-    }
+    conninfo = make_conninfo(
+        **parameters
+        | tls.parameters(parameters, insecure=insecure_tls)
+        | {
+            "options": f"{parameters.get('options') or os.environ.get('PGOPTIONS', '')} {limits.options()}".strip(),
+            "application_name": application,
+            "client_encoding": "utf8",
+            "connect_timeout": str(limits.connect_s),
+            "keepalives_idle": str(round(limits.unacknowledged_s)),
+            "tcp_user_timeout": str(round(limits.unacknowledged_s * 1000)),
+        }
+    )
     try:
-        conn = psycopg.connect("", autocommit=True, **settings)
+        conn = psycopg.connect(conninfo, autocommit=True)
     except psycopg.Error as error:
         raise _refusal(error, parameters) from None  # libpq's own text may hold the whole URL
     try:
