@@ -129,7 +129,7 @@ def test_a_queued_head_makes_the_worker_before_it_suspect():
     run = Run((1, 30), workers=2)
     run.up(1, 2)
     run.tell(WorkerDied(1, "killed by SIGKILL"))  # 1-10 after a back-off, 21-30 at once
-    run.tell(FromWorker(3, Ready(pid=3)))
+    run.up(3)
     run.tick(1)
     assert handed_out(run.all)[-2:] == ["21-30 to 3", "1-10 to 2"]
     assert steps(run.tick(29)) == ["suspect 11-20"]
