@@ -19,6 +19,8 @@ pub mod walk;
 
 #[cfg(feature = "python")]
 mod door;
+#[cfg(feature = "python")]
+mod make_door;
 
 /// The door: `workers._decode`.
 #[cfg(feature = "python")]
@@ -26,4 +28,6 @@ mod door;
 mod _decode {
     #[pymodule_export]
     use super::door::{Chunk, CorruptLedger, Decoder, index_stream};
+    #[pymodule_export]
+    use super::make_door::make_lake;
 }

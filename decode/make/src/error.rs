@@ -12,14 +12,18 @@ pub struct CorruptSource {
     pub ledger: u32,
     /// Counts from the start of the `LedgerCloseMeta`, for damage of the container from the start of the plain object.
     pub offset: u64,
+    /// What should have been there.
     pub expected: String,
+    /// What is there instead.
+    pub found: String,
+    /// The damage is one of the container, not of a ledger.
     pub container: bool,
 }
 
 impl fmt::Display for CorruptSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ledger, object, offset) = (self.ledger, &self.object, self.offset);
-        write!(f, "corrupt ledger {ledger} in {object} at byte {offset}: {}", self.expected)
+        let Self { object, ledger, offset, expected, found, .. } = self;
+        write!(f, "corrupt ledger {ledger} in {object} at byte {offset}: expected {expected}, found {found}")
     }
 }
 

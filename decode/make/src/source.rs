@@ -1,5 +1,6 @@
 //! Read the objects of a lake with the typed decoder, prove each ledger, and take it apart into a draft.
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::{Cursor, Read};
 
 use stellar_xdr::{LedgerCloseMeta, Limited, Limits, ReadXdr};
@@ -23,12 +24,13 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn error(&self, at: u64, expected: impl Into<String>) -> CorruptSource {
+    fn error(&self, at: u64, expected: impl Into<String>, found: impl Display) -> CorruptSource {
         CorruptSource {
             object: self.object.into(),
             ledger: self.ledger,
             offset: at - self.start.unwrap_or(0),
             expected: expected.into(),
+            found: found.to_string(),
             container: self.start.is_none(),
         }
     }
@@ -45,13 +47,20 @@ pub fn read_all(objects: &[(&str, &[u8])], passphrase: &str) -> Result<Vec<Draft
     Ok(drafts)
 }
 
+/// The first ledger that an object's key promises; 0 where the name is no key.
+fn promised(object: &str) -> u32 {
+    let number = object.rsplit_once("--").map_or("", |(_, rest)| rest);
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    number[..digits].parse().unwrap_or(0)
+}
+
 fn plain(object: &str, data: &[u8]) -> Result<Vec<u8>, CorruptSource> {
-    let place = Place { object, ledger: 0, start: None };
+    let place = Place { object, ledger: promised(object), start: None };
     let mut plain = Vec::new();
     let read = zstd::Decoder::new(data).and_then(|decoder| decoder.take(MAX_OBJECT + 1).read_to_end(&mut plain));
-    read.map_err(|error| place.error(plain.len() as u64, format!("expected a zstd frame: {error}")))?;
+    read.map_err(|error| place.error(plain.len() as u64, "a zstd frame", error))?;
     if plain.len() as u64 > MAX_OBJECT {
-        return Err(place.error(MAX_OBJECT, format!("expected at most {MAX_OBJECT} plain bytes")));
+        return Err(place.error(MAX_OBJECT, format!("at most {MAX_OBJECT} plain bytes"), "more"));
     }
     Ok(plain)
 }
@@ -63,46 +72,45 @@ fn read_object(
     drafts: &mut Vec<Draft<'static>>,
 ) -> Result<(), CorruptSource> {
     let mut reader = Limited::new(Cursor::new(plain), Limits { depth: MAX_DEPTH, len: plain.len() });
-    let mut place = Place { object, ledger: 0, start: None };
+    let mut place = Place { object, ledger: promised(object), start: None };
     let mut number = || {
         let number = u32::read_xdr(&mut reader);
-        number.map_err(|error| place.error(reader.inner.position(), format!("expected a batch: {error}")))
+        number.map_err(|error| place.error(reader.inner.position(), "a LedgerCloseMetaBatch", error))
     };
     let (first, last, count) = (number()?, number()?, number()?);
     place.ledger = first;
     if u64::from(last) + 1 != u64::from(first) + u64::from(count) {
-        return Err(place.error(8, format!("expected ledgers {first} to {last}, found {count}")));
+        return Err(place.error(8, format!("ledgers {first} to {last}"), count));
     }
     for ledger in first..=last {
         let start = reader.inner.position();
         let place = Place { object, ledger, start: Some(start) };
         let meta = LedgerCloseMeta::read_xdr(&mut reader)
-            .map_err(|error| place.error(reader.inner.position(), format!("expected a ledger: {error}")))?;
+            .map_err(|error| place.error(reader.inner.position(), "a LedgerCloseMeta", error))?;
         let parts = parts(meta);
-        prove(&parts, ledger, network).map_err(|expected| place.error(start, expected))?;
+        prove(&parts, ledger, network).map_err(|(expected, found)| place.error(start, expected, found))?;
         drafts.push(draft(parts));
     }
     let at = reader.inner.position();
-    if at < plain.len() as u64 { Err(place.error(at, "expected the end of the object")) } else { Ok(()) }
+    if at < plain.len() as u64 { Err(place.error(at, "the end of the object", "more bytes")) } else { Ok(()) }
 }
 
 /// What a ledger proves about itself has to hold, or what is made of it would prove nothing.
-fn prove(parts: &Parts, ledger: u32, network: &[u8; 32]) -> Result<(), String> {
+fn prove(parts: &Parts, ledger: u32, network: &[u8; 32]) -> Result<(), (String, String)> {
     let header = &parts.header.header;
     if header.ledger_seq != ledger {
-        return Err(format!("expected ledger {ledger}, found {}", header.ledger_seq));
+        return Err((format!("ledger {ledger}"), format!("ledger {}", header.ledger_seq)));
     }
+    let set = parts.set.hash(&parts.previous.0, &parts.transactions);
     let checks = [
         ("the header's hash", sha256(&[&xdr(header)]) == parts.header.hash.0),
-        ("the header's previous hash in the transaction set", parts.previous == header.previous_ledger_hash),
-        (
-            "the hash of the transaction set",
-            parts.set.hash(&parts.previous.0, &parts.transactions) == header.scp_value.tx_set_hash.0,
-        ),
-        ("the hash of the results", sha256(&[&parts.results]) == header.tx_set_result_hash.0),
+        ("the transaction set's previous hash", parts.previous == header.previous_ledger_hash),
+        ("the transaction set's hash", set == header.scp_value.tx_set_hash.0),
+        ("the results' hash", sha256(&[&parts.results]) == header.tx_set_result_hash.0),
         ("the transactions' hashes under the network's passphrase", parts.hashes_match(network)),
     ];
-    checks.iter().find(|(_, holds)| !holds).map_or(Ok(()), |(what, _)| Err(format!("expected {what} to hold")))
+    let broken = checks.into_iter().find(|(_, holds)| !holds);
+    broken.map_or(Ok(()), |(what, _)| Err((format!("{what} to hold"), "another".into())))
 }
 
 fn draft(parts: Parts) -> Draft<'static> {

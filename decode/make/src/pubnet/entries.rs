@@ -81,7 +81,7 @@ fn trust_line(world: &World, who: Who, coin: usize, random: &mut Random) -> Trus
         liabilities: Liabilities { buying: random.amount(), selling: random.amount() },
         ext: TrustLineEntryV1Ext::V0,
     };
-    let trades = who % 4 != 0;
+    let trades = !who.is_multiple_of(4);
     TrustLineEntry {
         account_id: world.account(who),
         asset: world.coins[coin].line.clone(),
@@ -113,7 +113,7 @@ pub fn market(world: &World, who: Who, slot: u32) -> (usize, usize) {
     let others = world.coins.len() as u64 - 1;
     let one = 1 + traits.below(others) as usize;
     let two = if traits.chance(35) { 0 } else { 1 + (one + traits.below(others - 1) as usize) % others as usize };
-    if slot % 2 == 0 { (one, two) } else { (two, one) }
+    if slot.is_multiple_of(2) { (one, two) } else { (two, one) }
 }
 
 pub fn price(random: &mut Random) -> Price {

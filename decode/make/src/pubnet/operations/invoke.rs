@@ -103,7 +103,7 @@ fn told(bench: &Bench, invocation: &Invocation) -> Vec<ContractEvent> {
 }
 
 fn returned(invocation: &Invocation) -> ScVal {
-    if invocation.contract % 2 == 0 { ScVal::Void } else { i128_value(invocation.amount) }
+    if invocation.contract.is_multiple_of(2) { ScVal::Void } else { i128_value(invocation.amount) }
 }
 
 fn settle(bench: &mut Bench, invocation: &Invocation) -> Changes {
