@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from cyclopts import App, Parameter
 
 from pipeline.cli import backfill, lake, plan, status, store, verify
@@ -22,7 +20,7 @@ def make_app() -> App:
         help=_TEXT,
         help_format="plaintext",
         default_parameter=Parameter(show_default=False),  # the texts say them, with their units
-        version=lambda: version("ledgerfill"),
+        version=_version,
         suppress_keyboard_interrupt=False,  # the outermost door has a word for it
     )
     app.command(backfill.backfill, help_epilogue=backfill.EXAMPLES)
@@ -32,3 +30,9 @@ def make_app() -> App:
     app.command(lake.app)
     app.command(store.app)
     return app
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("ledgerfill")

@@ -13,10 +13,10 @@ from typing import Any
 from pipeline import secrets
 from pipeline.cli.flags import given
 from pipeline.config import JobSettings
-from pipeline.errors import BackfillError, Refused, RunHeld
+from pipeline.errors import BackfillError, Interrupted, Refused
 from pipeline.progress import report_json, report_text
 from pipeline.progress.printable import printable
-from pipeline.progress.report import RunError, RunReport
+from pipeline.progress.report import Outcome, RunError, RunReport
 from pipeline.progress.watch import Watch
 from pipeline.resume import resume_command
 
@@ -60,7 +60,7 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
         try:
             report = job(watch)
         except BackfillError as error:
-            report = watch.report or refused(settings, error)
+            report = watch.report or unreported(settings, error, began=watch.began)
     if report.exit_code and report.outcome != "refused" and report.resume is None:
         report = replace(report, resume=resume_command(settings))
     written = write_report(report_json.run_document(report), settings.report)
@@ -71,15 +71,20 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
     return report.exit_code if written else report.exit_code or 1
 
 
-def refused(settings: JobSettings, error: BackfillError) -> RunReport:
-    """Return the report of a run that never started, or died without one."""
-    before_start = isinstance(error, Refused | RunHeld)
+def unreported(settings: JobSettings, error: BackfillError, *, began: bool) -> RunReport:
+    """Return the report of a run that never began, or ended without one."""
     return RunReport(
-        outcome="refused" if before_start else "failed",
+        outcome=_outcome(error, began=began),
         source=settings.source_shown,
         database=settings.database_shown,
         error=RunError.of(error),
     )
+
+
+def _outcome(error: BackfillError, *, began: bool) -> Outcome:
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "failed" if began else "refused"
 
 
 def write_report(document: Mapping[str, object], path: Path | None) -> bool:

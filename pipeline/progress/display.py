@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.chunk import ChunkState
-from pipeline.progress import units
+from pipeline.progress import log, units
 from pipeline.progress.journal import Journal
 from pipeline.progress.pace import Pace, head, rows
 from pipeline.progress.printable import printable
@@ -37,13 +37,13 @@ CELLS = {
 class Display:
     """An `Observer` that draws; log records appear above it through `handler`."""
 
-    def __init__(self, console: Console) -> None:
-        """Draw on `console` from `started` on."""
+    def __init__(self, console: Console, level: str = "warning") -> None:
+        """Draw on `console` from `started` on, and log from `level` on while it draws: it shows the rest."""
         # Redrawn by `progress` alone: no thread of its own in a process that starts others.
         self._live = Live(console=console, auto_refresh=False)
         self._pace = Pace()
         self._notes = Journal()
-        self._title = ""
+        self._title, self._level = "", level
         self.handler = ScreenHandler(console)
 
     def started(self, run: RunInfo) -> None:
@@ -51,6 +51,7 @@ class Display:
         self._title = f"run {run.run_id}: ledgers {run.wanted} from {run.source} into {run.database}"
         self._live.update(Text(printable(self._title)))
         self._live.start(refresh=True)
+        log.set_level(self._level)
 
     def progress(self, snapshot: Snapshot) -> None:
         """Draw anew."""

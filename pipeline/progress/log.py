@@ -34,5 +34,10 @@ def configure(level: str, handler: logging.Handler | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log our own records from `level` on."""
     for name in OURS:
         logging.getLogger(name).setLevel(level.upper())

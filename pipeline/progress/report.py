@@ -103,8 +103,11 @@ class RunReport:
     @property
     def exit_code(self) -> int:
         """What the process ends with: never 0 over missing data."""
-        if self.outcome == "success" and not self.missing:
-            return 0
+        match self.outcome:
+            case "success":
+                return 1 if self.missing else 0
+            case "failed":
+                return 1  # whatever it would have been before the start
         return self.error.exit_code if self.error and self.error.exit_code else 1
 
     def rate(self, amount: float) -> float:

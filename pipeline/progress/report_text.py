@@ -29,6 +29,11 @@ def ranges(parts: tuple[LedgerRange, ...]) -> str:
     return shown + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
 
 
+def place(database: str) -> str:
+    """Name a database in a sentence."""
+    return "the embedded store" if database == "embedded" else database
+
+
 def _run_lines(report: RunReport) -> Iterator[str]:
     yield _outcome(report)
     if report.ledgers:
@@ -50,8 +55,8 @@ def _outcome(report: RunReport) -> str:
     if report.exit_code:
         return f"{report.outcome}: {report.error.message if report.error else 'ledgers are missing'}"
     if not report.ledgers:
-        return f"nothing to do: ledgers {report.wanted} are in {report.database} already"
-    return f"done: ledgers {report.wanted} are in {report.database}"
+        return f"nothing to do: ledgers {report.wanted} are in {place(report.database)} already"
+    return f"done: ledgers {report.wanted} are in {place(report.database)}"
 
 
 def _where(error: RunError) -> Iterator[str]:
@@ -84,12 +89,12 @@ def verify_failure(report: VerifyReport) -> str:
         return f"different: {report.difference}"
     if report.error:
         return report.error.message
-    return f"missing: ledgers {ranges(report.missing)} are not in {report.database}"
+    return f"missing: ledgers {ranges(report.missing)} are not in {place(report.database)}"
 
 
 def _verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.exit_code == 0:
-        yield f"equal: ledgers {report.wanted} in {report.database} are what {report.source} gives"
+        yield f"equal: ledgers {report.wanted} in {place(report.database)} are what {report.source} gives"
     else:
         yield verify_failure(report)
         yield from _where(report.error) if report.error else ()

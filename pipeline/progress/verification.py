@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pipeline.progress.report import RunError
 from workers.messages import LedgerRange
 
+SIGNALLED = 128  # exit codes above it: the number of the signal that ended the run
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
@@ -31,6 +33,6 @@ class VerifyReport:
     @property
     def exit_code(self) -> int:
         """What the process ends with: 0 only when every ledger was compared and is equal."""
-        if self.error and self.error.exit_code:
-            return self.error.exit_code
+        if self.error:
+            return self.error.exit_code if self.error.exit_code > SIGNALLED else 1
         return 0 if self.difference is None and self.ledgers == len(self.wanted) else 1

@@ -24,6 +24,7 @@ class Watch:
     def __init__(self, inner: Display | Journal) -> None:
         """Pass on to `inner`."""
         self._inner = inner
+        self.began = False
         self.report: RunReport | None = None  # what `finished` was told
 
     @classmethod
@@ -33,14 +34,13 @@ class Watch:
         if not settings.display or not sys.stderr.isatty() or console.is_dumb_terminal:
             log.configure(settings.log_level)
             return cls(Journal())
-        display = Display(console)
-        # The display shows what the lines of a run that goes well would say.
-        level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
-        log.configure(level, display.handler)
+        display = Display(console, settings.log_level) if "log_level" in settings.model_fields_set else Display(console)
+        log.configure(settings.log_level, display.handler)
         return cls(display)
 
     def started(self, run: RunInfo) -> None:
-        """Pass it on."""
+        """Keep that it began, and pass it on."""
+        self.began = True
         self._inner.started(run)
 
     def progress(self, snapshot: Snapshot) -> None:

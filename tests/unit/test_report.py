@@ -148,9 +148,9 @@ def test_text_of_a_failed_run() -> None:
 
 def test_text_of_a_success_and_of_nothing_to_do() -> None:
     """A run that filled its range says so, and one that found it filled says that."""
-    assert next(report_text.run_lines(DONE)) == "done: ledgers 2-101 are in embedded"
+    assert next(report_text.run_lines(DONE)) == "done: ledgers 2-101 are in the embedded store"
     idle = RunReport(outcome="success", database="embedded", wanted=LedgerRange(2, 101))
-    assert list(report_text.run_lines(idle)) == ["nothing to do: ledgers 2-101 are in embedded already"]
+    assert list(report_text.run_lines(idle)) == ["nothing to do: ledgers 2-101 are in the embedded store already"]
 
 
 def test_many_ranges_are_cut_short() -> None:
@@ -165,9 +165,9 @@ VERIFIED = {"source": "./lake", "database": "embedded", "wanted": LedgerRange(2,
 @pytest.mark.parametrize(
     ("report", "code", "first"),
     [
-        (VerifyReport(**VERIFIED, compared=(LedgerRange(2, 11),)), 0, "equal: ledgers 2-11 in embedded"),
+        (VerifyReport(**VERIFIED, compared=(LedgerRange(2, 11),)), 0, "equal: ledgers 2-11 in the embedded store"),
         (VerifyReport(**VERIFIED, compared=(LedgerRange(2, 9),)), 1, "missing: "),
-        (VerifyReport(**VERIFIED, missing=(LedgerRange(2, 11),)), 1, "missing: ledgers 2-11 are not in embedded"),
+        (VerifyReport(**VERIFIED, missing=(LedgerRange(2, 11),)), 1, "missing: ledgers 2-11 are not in the embedded store"),
         (VerifyReport(**VERIFIED, difference="events, ledger 4"), 1, "different: events, ledger 4"),
         (VerifyReport(**VERIFIED, error=RunError.of(Interrupted(2))), 130, "interrupted by signal 2"),
     ],
