@@ -67,8 +67,9 @@ def open_store(
             raise Refused(f"{_server(conn)} is a read-only replica: name its primary with --database")
         version.bring_up_to_date(conn)
     except psycopg.errors.InsufficientPrivilege as error:
+        user = conn.info.user
         conn.close()
-        raise Refused(f"user {conn.info.user} may not use the store: {_first_line(error)}") from error
+        raise Refused(f"user {user} may not use the store: {_first_line(error)}") from error
     except BaseException:
         conn.close()
         raise
