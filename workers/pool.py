@@ -153,11 +153,13 @@ class Pool:
             slot.process.kill()
         for slot in self._slots.values():
             slot.process.join(_JOIN_S)
+        ended = all(slot.process.exitcode is not None for slot in self._slots.values())
+        for slot in self._slots.values():
             _let_go(slot)
         self._slots.clear()
         self._logs.close()
         _open_pools.discard(id(self))
-        if not _open_pools:
+        if ended and not _open_pools:  # it would wait for one that the kernel holds
             _stop_forkserver()
 
 
@@ -192,7 +194,9 @@ def _start_forkserver() -> None:
 
 
 @tenacity.retry(
-    retry=tenacity.retry_if_exception_type((ConnectionError, EOFError)),  # the forkserver has died and is not yet found dead
+    retry=tenacity.retry_if_exception_type(
+        (ConnectionError, EOFError)
+    ),  # the forkserver has died and is not yet found dead
     stop=tenacity.stop_after_delay(_JOIN_S),
     wait=tenacity.wait_fixed(0.02),
     reraise=True,

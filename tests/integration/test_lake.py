@@ -135,7 +135,7 @@ def test_flat_lake_against_its_own_manifest_is_found(shared: Path) -> None:
     assert found.manifest is not None
     assert found.lake.spec.objects_per_partition == 1
     assert (found.lake.oldest(), found.lake.newest()) == (997, 998)
-    assert find_lake(str(shared / "ledgers/testnet")).lake.newest() == 998
+    assert find_lake(str(shared / "ledgers/testnet")).newest == 998
 
 
 def test_old_lake_without_manifest_needs_flags(folder: Path) -> None:
@@ -234,6 +234,15 @@ def test_newest_is_one_request(faulty: FaultyS3) -> None:
     faulty.faults["?list"] = [503]
     assert lake.newest() == LAST
     assert faulty.requests.count(("GET", "?list")) == 2  # the first was refused
+
+
+def test_lake_is_found_and_its_newest_ledger_told_by_one_listing(faulty: FaultyS3) -> None:
+    """Without a ledger to go by, one request for a listing finds the layout and the newest ledger at once."""
+    for path in list(faulty.folder.rglob("*.xdr.zst")):
+        path.rename(faulty.folder / path.name)
+    found = find_lake("s3://lake", limits=QUICK)
+    assert (found.lake.spec.objects_per_partition, found.newest) == (1, LAST)
+    assert faulty.requests == [("GET", ".config.json"), ("GET", "?list")]
 
 
 def test_found_lake_was_never_listed(faulty: FaultyS3) -> None:

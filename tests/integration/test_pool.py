@@ -418,6 +418,25 @@ def test_forkserver_killed_takes_its_workers_and_is_replaced(lake: WorkerConfig)
     assert offspring() == []
 
 
+def test_workers_do_not_run_the_command_again(tmp_path: Path) -> None:
+    """A worker loads what it needs and not the program that started it, whose modules cost it time and memory."""
+    script = tmp_path / "command.py"
+    script.write_text(
+        "print('loaded', flush=True)\n"
+        "from workers.messages import LakeSpec, WorkerConfig\n"
+        "from workers.pool import Pool\n"
+        "spec = LakeSpec(url='/', ledgers_per_object=1, objects_per_partition=1)\n"
+        "if __name__ == '__main__':\n"
+        "    with Pool(WorkerConfig(source=spec, network_passphrase='a network')) as pool:\n"
+        "        pool.start(0)\n"
+        "        print(pool.wait(10.0), flush=True)\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=True)
+    loaded, ready = ran.stdout.splitlines()
+    assert loaded == "loaded"
+    assert "Ready(pid=" in ready
+
+
 @contextlib.contextmanager
 def running_coordinator(
     folder: Path, faulty: FaultyS3, first: str = "", busy: str = "fetching"

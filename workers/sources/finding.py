@@ -23,10 +23,11 @@ class LakeFlags:
 
 @dataclass(frozen=True, slots=True)
 class FoundLake:
-    """A lake, open, with its manifest where it has one."""
+    """A lake, open, with its manifest where it has one; `newest` where a listing was what found it."""
 
     lake: Lake
     manifest: Manifest | None
+    newest: int | None = None
 
 
 def find_lake(
@@ -35,16 +36,28 @@ def find_lake(
     """Open the lake at `url`. `SourceError` where it cannot be used, or its numbers are nowhere to be had.
 
     `ledger` is one that should be there: the suffix, and whether there are partition folders (a lake may have none
-    against its own manifest), are those of the first key that exists. Without one, a listing decides.
+    against its own manifest), are those of the first key that exists. Without one, the one listing decides that is
+    needed for the newest ledger.
     """
     bucket = Bucket(url, limits or FetchLimits())
     manifest = read_manifest(bucket)
     specs = _candidates(url, manifest, flags or LakeFlags())
     lakes = [Lake(spec, bucket=bucket) for spec in specs]
-    for lake in lakes:
-        if lake.newest() is not None if ledger is None else lake.exists(ledger):
-            return FoundLake(lake, manifest)
-    return FoundLake(lakes[0], manifest)
+    if ledger is None:
+        lake, newest = _listed(bucket, lakes)
+        return FoundLake(lake, manifest, newest)
+    return FoundLake(next((lake for lake in lakes if lake.exists(ledger)), lakes[0]), manifest)
+
+
+def _listed(bucket: Bucket, lakes: list[Lake]) -> tuple[Lake, int | None]:
+    """Return the first that has any of the keys listed, and its newest ledger; one listing serves them all."""
+    if not bucket.sorted:
+        return next(((lake, newest) for lake in lakes if (newest := lake.newest()) is not None), (lakes[0], None))
+    for page in bucket.pages():
+        for lake in lakes:
+            if (newest := lake.newest_of(page)) is not None:
+                return lake, newest
+    return lakes[0], None
 
 
 def _candidates(url: str, manifest: Manifest | None, flags: LakeFlags) -> list[LakeSpec]:

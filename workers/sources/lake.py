@@ -63,11 +63,11 @@ class Lake:
         """
         if not self._bucket.sorted:
             return max((held.last for held in self._outermost(max)), default=None)
-        for page in self._bucket.pages():
-            found = self._ledgers(page)
-            if found:
-                return max(held.last for held in found)
-        return None
+        return next((newest for page in self._bucket.pages() if (newest := self.newest_of(page)) is not None), None)
+
+    def newest_of(self, keys: Iterable[str]) -> int | None:
+        """Return the last ledger of the newest object among those of `keys` that are keys of this lake."""
+        return max((held.last for held in self._ledgers(keys)), default=None)
 
     def oldest(self) -> int | None:
         """Return the first ledger of the oldest object, or None in an empty lake. Lists the oldest partition whole."""
