@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import tenacity
+
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # its folder for this user is checked before use
 
 
@@ -22,10 +24,12 @@ class ResultFolder:
 
     def __init__(self, bytes_needed: int, fallback: Path, *, shared_memory: Path = SHARED_MEMORY) -> None:
         """Make it in shared memory where that has the room, else in the folder `fallback`; clear what was left."""
-        roots = [shared_memory / f"ledgerfill-{os.getuid()}", fallback / "results"]
-        in_memory = _usable(roots[0]) and _free_memory(shared_memory) >= bytes_needed
-        self.path, self._lock = _make(roots[0] if in_memory else roots[1])
-        self.in_memory = in_memory
+        memory, disk = shared_memory / f"ledgerfill-{os.getuid()}", fallback / "results"
+        for root in (memory, disk):
+            with contextlib.suppress(OSError), _locked(root):
+                _clear(root)
+        self.in_memory = _free_memory(shared_memory) >= bytes_needed and _usable(memory)
+        self.path, self._lock = _make(memory if self.in_memory else disk)
 
     def __enter__(self) -> ResultFolder:
         """Return itself."""
@@ -46,21 +50,21 @@ class ResultFolder:
 
 
 def _usable(root: Path) -> bool:
-    """Make this user's folder, clear it, and tell whether it is really ours: shared memory is open to everybody."""
+    """Make this user's folder, and tell whether it is really ours: shared memory is open to everybody."""
     with contextlib.suppress(OSError):
         root.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # another run has just removed it: `_make` makes it again
         found = root.lstat()
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
-            root.chmod(0o700)
-            with _locked(root):
-                _clear(root)
-            return True
-    return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return root.parent.is_dir()
 
 
 def _free_memory(folder: Path) -> int:
     """Return the bytes that files there may still take: its own limit, and what memory is left to the machine."""
-    found = os.statvfs(folder)
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return -1
     free = found.f_bavail * found.f_frsize
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -69,11 +73,15 @@ def _free_memory(folder: Path) -> int:
     return free
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(FileNotFoundError),  # the last of the other runs has removed the root
+    stop=tenacity.stop_after_attempt(100),
+    reraise=True,
+)
 def _make(root: Path) -> tuple[Path, int]:
     """Return a new locked folder and the descriptor that holds its lock."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(root):
-        _clear(root)
         path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -79,3 +79,32 @@ def test_start_clears_the_dead_and_spares_the_living(tmp_path: Path) -> None:
         assert not left.exists()
         assert living.path.exists()
         assert other.path.exists()
+
+
+def test_what_was_left_on_disk_is_cleared_by_a_run_in_memory(tmp_path: Path) -> None:
+    """Leftovers go at the next start wherever they lie, also when that one puts its rows elsewhere."""
+    left = tmp_path / "disk" / "results" / "1-dead"
+    left.mkdir(parents=True)
+    with ResultFolder(1, tmp_path / "disk") as folder:
+        assert folder.in_memory
+        assert not left.exists()
+
+
+def test_runs_come_and_go_beside_each_other(tmp_path: Path) -> None:
+    """However runs start and end at once, each gets its folder in memory, and the last one leaves nothing."""
+    memory = tmp_path / "shm"
+    memory.mkdir()
+    code = (
+        "import sys; from pathlib import Path; from workers.results import ResultFolder\n"
+        "for number in range(300):\n"
+        "    with ResultFolder(1, Path(sys.argv[2]), shared_memory=Path(sys.argv[1])) as folder:\n"
+        "        assert folder.in_memory\n"
+        "        (folder.path / 'rows').write_bytes(b'rows')\n"
+        "        assert (folder.path / 'rows').exists()"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(memory), str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [(run.communicate()[1], run.returncode) for run in running] == [("", 0)] * 3
+    assert list(memory.iterdir()) == []
