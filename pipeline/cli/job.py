@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +62,12 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
             report = job(watch)
         except BackfillError as error:
             report = watch.report or unreported(settings, error, began=watch.began)
+        except (KeyboardInterrupt, SystemExit) as error:  # before the job had handlers of its own, or behind them
+            report = watch.report or unreported(settings, _interrupted(error), began=watch.began)
+        except Exception as error:  # a fault of the program: the door says so, and the report does, too
+            failed = watch.report or unreported(settings, error, began=True)
+            write_report(report_json.run_document(failed), settings.report)
+            raise
     if report.exit_code and report.outcome != "refused" and report.resume is None:
         report = replace(report, resume=resume_command(settings))
     written = write_report(report_json.run_document(report), settings.report)
@@ -71,7 +78,7 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
     return report.exit_code if written else report.exit_code or 1
 
 
-def unreported(settings: JobSettings, error: BackfillError, *, began: bool) -> RunReport:
+def unreported(settings: JobSettings, error: Exception, *, began: bool) -> RunReport:
     """Return the report of a run that never began, or ended without one."""
     return RunReport(
         outcome=_outcome(error, began=began),
@@ -81,10 +88,14 @@ def unreported(settings: JobSettings, error: BackfillError, *, began: bool) -> R
     )
 
 
-def _outcome(error: BackfillError, *, began: bool) -> Outcome:
+def _outcome(error: Exception, *, began: bool) -> Outcome:
     if isinstance(error, Interrupted):
         return "interrupted"
     return "failed" if began else "refused"
+
+
+def _interrupted(error: KeyboardInterrupt | SystemExit) -> Interrupted:
+    return Interrupted(signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT)
 
 
 def write_report(document: Mapping[str, object], path: Path | None) -> bool:

@@ -18,11 +18,17 @@ def verify(flags: JobFlags | None = None) -> int:
     from pipeline.cli.job import flags_of, print_lines, say, watching, write_report
     from pipeline.config import VerifySettings
     from pipeline.config_sources import load
+    from pipeline.errors import BackfillError
     from pipeline.progress import report_json, report_text
+    from pipeline.progress.report import RunError
 
     settings = load(VerifySettings, flags_of(flags))
     with watching(settings) as watch:
-        report = job.run(settings, watch)
+        try:
+            report = job.run(settings, watch)
+        except BackfillError as error:
+            write_report(report_json.unreported_document("verify", RunError.of(error)), settings.report)
+            raise
     written = write_report(report_json.verify_document(report), settings.report)
     if report.exit_code:
         say(report_text.verify_failure(report))

@@ -77,6 +77,11 @@ def verify_document(report: VerifyReport) -> dict[str, object]:
     }
 
 
+def unreported_document(job: str, error: RunError) -> dict[str, object]:
+    """Return what is left to say of a job that ended before it could report."""
+    return {"format": FORMAT, "job": job, "outcome": "failed", "exit_code": error.exit_code, "error": _error(error)}
+
+
 def write(document: Mapping[str, object], path: Path) -> None:
     """Write a report so that a reader finds the old one or the new one, never a part. Raises `OSError`."""
     # ASCII only: JSON's own escapes keep control characters and lone surrogates out.
