@@ -1,46 +1,28 @@
-"""Embedded servers with homes of their own, ended after each test whatever happened in it."""
+"""Fixtures of the integration tests: the real lake, in its folder and behind a server that fails on purpose."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faulty_s3 import FaultyS3
+from pooling import config
 
-from pipeline.store.embedded import EmbeddedServer
-
-SMALL = {"shared_buffers": "16MB", "max_wal_size": "1GB"}
-
-
-@pytest.fixture
-def serve(reachable: Path) -> Iterator[Callable[..., EmbeddedServer]]:
-    """Returns a new server object, of a home of its own unless one is named; nothing is started."""
-    made: list[EmbeddedServer] = []
-    numbers = itertools.count()
-
-    def new(home: Path | None = None, *, durable: bool = False, **more: object) -> EmbeddedServer:
-        folder = home or reachable / f"home-{id(made)}-{next(numbers)}"
-        made.append(EmbeddedServer(folder, durable=durable, overrides=SMALL, **more))
-        return made[-1]
-
-    yield new
-    for server in made:
-        server.reset()
+from workers.messages import WorkerConfig
 
 
 @pytest.fixture
-def processes() -> Callable[[Path], list[int]]:
-    """Returns the processes that work in a home's data folder."""
+def pubnet(shared: Path) -> WorkerConfig:
+    return config(str(shared / "ledgers/pubnet"))
 
-    def working_in(home: Path) -> list[int]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if (process / "cwd").readlink().is_relative_to(home):
-                    found.append(int(process.name))
-            except OSError:
-                continue
-        return found
 
-    return working_in
+@pytest.fixture
+def faulty_pubnet(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+    """The real lake behind a server that fails as it is told to; workers take its address from the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"):
+        monkeypatch.delenv(name, raising=False)
+    with FaultyS3(shared / "ledgers/pubnet").serving() as server:
+        for name, value in {"ENDPOINT_URL": server.url, "ALLOW_HTTP": "true", "REGION": "us-east-2"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        yield server
