@@ -26,12 +26,7 @@ def lives(process: psutil.Process) -> bool:
 
 def test_interrupt_of_the_whole_group_leaves_workers_alone(faulty_pubnet: FaultyS3, tmp_path: Path) -> None:
     """Ctrl-C reaches every process of the terminal: workers go on until their coordinator decides."""
-    with running_coordinator(
-        tmp_path, faulty_pubnet, "import signal; signal.signal(signal.SIGINT, lambda *_: None)"
-    ) as (
-        coordinator,
-        children,
-    ):
+    with running_coordinator(tmp_path, faulty_pubnet) as (coordinator, children):
         os.killpg(coordinator.pid, signal.SIGINT)
         time.sleep(0.5)
         assert coordinator.poll() is None
@@ -72,13 +67,13 @@ def test_workers_do_not_run_the_command_again(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def running_coordinator(
-    folder: Path, faulty_pubnet: FaultyS3, first: str = "", busy: str = "fetching"
+    folder: Path, faulty_pubnet: FaultyS3, busy: str = "fetching"
 ) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """Run a coordinator of two workers in a process group of its own, and list what came of it."""
     faulty_pubnet.hang_s = 20.0
     if busy == "fetching":
         faulty_pubnet.faults[key_of(FIRST)] = ["hang"] * 9
-    environment = {**os.environ, "BUSY": busy, "FOLDER": str(folder), "FIRST_LINES": first}
+    environment = {**os.environ, "BUSY": busy, "FOLDER": str(folder)}
     coordinator = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("coordinating.py"))],
         env=environment,

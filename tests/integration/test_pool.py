@@ -47,12 +47,20 @@ def test_killed_worker_is_dead_and_heard_to_the_end(pubnet: WorkerConfig, tmp_pa
         hear(pool, until(Ready))
         pid = pool.pids()[0]
         pool.send(0, task(tmp_path, 1))
-        time.sleep(0.5)
+        _wait_for_rows(tmp_path / "1")
         pool.kill(0, "overdue by 2.0 s")
         assert not psutil.pid_exists(pid)
         heard = hear(pool, until(WorkerGone))
     assert [type(message) for _, message in heard] == [ChunkStarted, ChunkDone, WorkerGone]
     assert heard[-1][1] == WorkerGone(reason="killed: overdue by 2.0 s", exitcode=-signal.SIGKILL)
+
+
+def _wait_for_rows(path: Path) -> None:
+    """Wait until nothing more is written to a file, and a little longer for the message that says so."""
+    before = -1
+    while not path.exists() or path.stat().st_size != before:
+        before = path.stat().st_size if path.exists() else -1
+        time.sleep(0.3)
 
 
 def test_frozen_worker_can_be_killed(pubnet: WorkerConfig) -> None:
