@@ -1,0 +1,25 @@
+"""What whole runs need: the real command with a home of its own, lakes of real and of made ledgers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lakes import core_ledgers, write_lake
+from program import Program
+
+
+@pytest.fixture
+def ledgerfill(tmp_path: Path, database: str) -> Iterator[Program]:
+    """The command `ledgerfill`, its database an empty one, its home in this test's own folder."""
+    program = Program(tmp_path / "home", database)
+    program.home.mkdir()
+    yield program
+    program.end()
+
+
+@pytest.fixture
+def core_lake(tmp_path: Path, shared: Path) -> Path:
+    """A lake of the core stream's ledgers 2 to 45, each of a few kilobytes, that a test may damage."""
+    return write_lake(tmp_path / "lake", core_ledgers(shared))

@@ -1,0 +1,76 @@
+"""Small lakes made of real ledgers: written by the tests' own few lines, so that they can be damaged anywhere."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import zstandard
+
+CORE_PASSPHRASE = "(V) (;,,;) (V)"
+PUBNET = (63092982, 63092995)
+PER_PARTITION = 64000
+
+
+def records(path: Path) -> list[bytes]:
+    """Return the records of a plain record-marked stream."""
+    raw, at, found = path.read_bytes(), 0, []
+    while at < len(raw):
+        length = struct.unpack_from(">I", raw, at)[0] & 0x7FFFFFFF
+        found.append(raw[at + 4 : at + 4 + length])
+        at += 4 + length
+    return found
+
+
+def core_ledgers(shared: Path, stream: str = "core-9de975c631418bb4") -> dict[int, bytes]:
+    """Return the ledgers of a core stream, each a `LedgerCloseMeta`; they count from 2."""
+    return dict(enumerate(records(shared / "ledgers" / "streams" / f"{stream}.xdr"), 2))
+
+
+def key(ledger: int, per_object: int = 1) -> str:
+    """Return the key of the object that holds a ledger (SEP-54)."""
+    span = per_object * PER_PARTITION
+    part, start = ledger - ledger % span, ledger - ledger % per_object
+    end = f"-{start + per_object - 1}" if per_object > 1 else ""
+    return f"{0xFFFFFFFF - part:08X}--{part}-{part + span - 1}/{0xFFFFFFFF - start:08X}--{start}{end}.xdr.zst"
+
+
+def batch(first: int, last: int, ledgers: list[bytes]) -> bytes:
+    """Return a `LedgerCloseMetaBatch`."""
+    return struct.pack(">III", first, last, len(ledgers)) + b"".join(ledgers)
+
+
+def compressed(plain: bytes) -> bytes:
+    """Return one zstd frame with a checksum and no content size, as Galexie writes it."""
+    return zstandard.ZstdCompressor(write_checksum=True, write_content_size=False).compress(plain)
+
+
+def write_manifest(folder: Path, passphrase: str = CORE_PASSPHRASE, per_object: int = 1, **other: object) -> None:
+    """Write a lake's manifest."""
+    fields = {
+        "networkPassphrase": passphrase,
+        "version": "1.0",
+        "compression": "zstd",
+        "ledgersPerBatch": per_object,
+        "batchesPerPartition": PER_PARTITION,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".config.json").write_text(json.dumps(fields | other))
+
+
+def write_object(folder: Path, ledger: int, content: bytes) -> str:
+    """Write the object of one ledger and return its key."""
+    path = folder / key(ledger)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return key(ledger)
+
+
+def write_lake(folder: Path, ledgers: Mapping[int, bytes], passphrase: str = CORE_PASSPHRASE) -> Path:
+    """Write a lake of one ledger an object."""
+    write_manifest(folder, passphrase)
+    for ledger, raw in ledgers.items():
+        write_object(folder, ledger, compressed(batch(ledger, ledger, [raw])))
+    return folder
