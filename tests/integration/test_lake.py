@@ -85,6 +85,7 @@ def test_folder_opens_by_path_and_by_url(shared: Path, tmp_path: Path, monkeypat
         ("file://elsewhere/lake", "names the host 'elsewhere'"),
         ("ftp://host/lake", "unknown kind of lake: ftp://host/lake"),
         ("s3://", "cannot open lake s3://"),
+        ("az://container/lake", "cannot open lake az://container/lake: .* Account must be specified"),
     ],
 )
 def test_lake_that_cannot_be_opened_is_refused_by_name(url: str, words: str) -> None:
