@@ -89,7 +89,7 @@ def test_terminated_backend_is_replaced(through, conn: psycopg.Connection, tmp_p
     """A server process that is ended between two chunks costs nothing but a new connection."""
     committer = through(lambda _: "pass")
     committer.commit(handmade.chunk(tmp_path, 100, 104, gap=GAP))
-    conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COMMIT%'")
+    conn.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE 'COMMIT%'")
     committer.commit(handmade.chunk(tmp_path, 105, 109, gap=GAP))
     epochs = conn.execute("SELECT epoch, last FROM ledgerfill.ledger_stretches").fetchall()
     assert epochs == [(2, 109)]
