@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,12 +19,15 @@ from pipeline.store.embedded import EmbeddedServer
 
 # Small and quick; a killed process loses nothing all the same.
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "2GB", "max_connections": "100"}
-_WATCH = """
+# Waits for this process to end, however it does, then ends every server under the folder and deletes it.
+_CLEAN_UP = """
 import sys, pathlib, shutil
 from pipeline.store.embedded import EmbeddedServer
 sys.stdin.read()
-EmbeddedServer(pathlib.Path(sys.argv[1])).reset()
-shutil.rmtree(pathlib.Path(sys.argv[1]).parent, ignore_errors=True)
+folder = pathlib.Path(sys.argv[1])
+for lock in folder.rglob("server.lock"):
+    EmbeddedServer(lock.parent).reset()
+shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -38,26 +41,19 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def reachable() -> Iterator[Path]:
-    """A folder that an unprivileged user can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="ledgerfill-tests-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+    """A folder that an unprivileged user can reach, unlike pytest's own; nothing of it is left, nor a server in it."""
+    folder = Path(tempfile.mkdtemp(prefix="ledgerfill-tests-"))
+    folder.chmod(0o755)
+    command = [sys.executable, "-c", _CLEAN_UP, str(folder)]
+    cleaner = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    yield folder
+    cleaner.communicate()  # closes its stdin
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of a server for this session, stopped at its end; also when pytest itself is killed."""
-    folder = Path(tempfile.mkdtemp(prefix="ledgerfill-server-"))
-    folder.chmod(0o755)
-    embedded = EmbeddedServer(folder / "home", durable=False, overrides=SETTINGS)
-    watcher = subprocess.Popen(
-        [sys.executable, "-c", _WATCH, str(folder / "home")], stdin=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield embedded.ensure_running()
-    finally:
-        watcher.communicate()  # closes its stdin: the one who cleans up is the same in every case
-        shutil.rmtree(folder, ignore_errors=True)
+def server(reachable: Path) -> str:
+    """The URL of a server for this session."""
+    return EmbeddedServer(reachable / "server", durable=False, overrides=SETTINGS).ensure_running()
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +105,34 @@ def store(
     url = new_database(store_template)
     yield url
     drop_database(url)
+
+
+@pytest.fixture
+def serve(reachable: Path, tmp_path: Path) -> Iterator[Callable[..., EmbeddedServer]]:
+    """Returns a new server object, of a home of its own unless one is named; nothing is started."""
+    made: list[EmbeddedServer] = []
+
+    def new(home: Path | None = None, *, durable: bool = False, **more: Any) -> EmbeddedServer:  # any argument of it
+        folder = home or reachable / f"{tmp_path.name}-{len(made)}"
+        made.append(EmbeddedServer(folder, durable=durable, overrides={"shared_buffers": "16MB"}, **more))
+        return made[-1]
+
+    yield new
+    for server in made:
+        server.reset()
+
+
+@pytest.fixture
+def processes() -> Callable[[Path], list[int]]:
+    """Returns the processes that work in a home's data folder."""
+
+    def works_in(process: Path, home: Path) -> bool:
+        try:
+            return (process / "cwd").readlink().is_relative_to(home)
+        except OSError:  # it has ended, or is a zombie
+            return False
+
+    def working_in(home: Path) -> list[int]:
+        return [int(process.name) for process in Path("/proc").glob("[0-9]*") if works_in(process, home)]
+
+    return working_in

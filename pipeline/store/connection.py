@@ -99,7 +99,7 @@ def connect(
     try:
         conn = psycopg.connect(conninfo, autocommit=True)
     except psycopg.Error as error:
-        raise _refusal(error, parameters) from None  # libpq's own text may hold the whole URL
+        raise _refusal(error, parameters) from error
     try:
         _require_able(conn)
     except BaseException:
