@@ -80,8 +80,8 @@ def _lake(settings: JobSettings) -> OpenSource:
         max_object_bytes=settings.max_object_bytes,
     )
     found = find_lake(settings.source, ledger=settings.end_ledger, flags=flags, limits=limits)
-    lake, newest = found.lake, None
-    if settings.end_ledger is None and (newest := lake.newest()) is None:
+    lake, newest = found.lake, found.newest
+    if settings.end_ledger is None and newest is None:
         raise Refused(f"there are no ledgers in {settings.source_shown}")
     return OpenSource(
         worker_config=_worker_config(
