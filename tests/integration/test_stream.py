@@ -88,13 +88,15 @@ def test_torn_stream_gives_its_whole_records_and_the_damage(shared: Path, tmp_pa
 
 def test_real_gap_is_named(shared: Path, tmp_path: Path) -> None:
     """Where a stream lacks a ledger, the reading ends before it and names it and the next one."""
-    prepared = prepare_stream(shared / "ledgers/must-fail/chain-gap.xdr", tmp_path)
+    path = shared / "ledgers/must-fail/chain-gap.xdr"
+    prepared = prepare_stream(path, tmp_path)
     reading = Stream(prepared.spec).read(LedgerRange(2, 9))
     assert [first for _, first, _, _ in reading.objects] == [2, 3, 4, 5, 6, 7]
     assert reading.failure is not None
     assert reading.failure.ledger == 9
     assert reading.failure.reason == (
-        "ledger 8 is missing: the next record holds ledger 9, whose previousLedgerHash does not link to ledger 7"
+        f"ledger 8 is missing in {path}: the next record holds ledger 9, "
+        "whose previousLedgerHash does not link to ledger 7"
     )
 
 
@@ -121,7 +123,7 @@ def test_chunks_before_at_and_behind_a_gap(tmp_path: Path) -> None:
     texts, failure = read(stream, 8, 9)
     assert texts == []
     assert failure is not None
-    assert failure.reason.startswith("ledger 8 is missing: the next record holds ledger 9")
+    assert failure.reason.startswith("ledger 8 is missing in STREAM: the next record holds ledger 9")
 
 
 def test_ledgers_beyond_the_ends_are_refused(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_repeated_ledger_is_refused(tmp_path: Path) -> None:
     texts, failure = read(handmade(tmp_path, [5, 6, 6, 7]), 5, 7)
     assert texts == ["5", "6"]
     assert failure is not None
-    assert failure.reason.startswith("ledger 7 is missing: the next record holds ledger 6")
+    assert failure.reason.startswith("ledger 7 is missing in STREAM: the next record holds ledger 6")
 
 
 def test_stream_cut_short_after_it_was_indexed(tmp_path: Path) -> None:

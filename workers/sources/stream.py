@@ -130,7 +130,7 @@ class Stream:
             return self._permanent(f"stream {self.spec.path} begins with ledger {follows}, not {ledger}", ledger)
         before = self._record(place - 1)[2]
         return self._permanent(
-            f"ledger {ledger} is missing: the next record holds ledger {follows}, "
+            f"ledger {ledger} is missing in {self.spec.path}: the next record holds ledger {follows}, "
             f"whose previousLedgerHash does not link to ledger {before}",
             follows,
         )
