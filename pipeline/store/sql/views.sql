@@ -9,7 +9,7 @@ COMMENT ON VIEW ledgerfill.ledgers_readable IS 'ledgers with their hashes in hex
 
 CREATE VIEW ledgerfill.transactions_readable AS
 SELECT t.id, l.sequence AS ledger, (t.id >> 12 & 1048575)::int4 AS transaction, l.closed_at, encode(t.hash, 'hex') AS hash, t.successful,
-       ledgerfill.result_name(t.result_code) AS result, t.operation_count, t.fee_charged / 10000000::numeric(27, 7) AS fee_charged,
+       ledgerfill.result_name(t.result_code) AS result, t.operation_count, (t.fee_charged / 10000000::numeric)::numeric(27, 7) AS fee_charged,
        ledgerfill.account_strkey(t.source_account, t.source_muxed_id) AS source_account, ledgerfill.strkey(t.fee_account) AS fee_account
 FROM ledgerfill.transactions t
 JOIN ledgerfill.ledgers l ON l.sequence = (t.id >> 32)::int4
