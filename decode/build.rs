@@ -194,9 +194,8 @@ impl<'a> Schema<'a> {
         let mut values = Vec::new();
         for arm in arms(definition) {
             let cases: Vec<i64> = arm["cases"].as_array().expect("cases").iter().map(value).collect();
-            let pattern: Vec<_> = cases.iter().map(i64::to_string).collect();
             let body = self.arm_type(arm).map_or(String::new(), |t| self.statement(t));
-            let _ = writeln!(out, "{} => {{\n{body}}}", pattern.join(" | "));
+            let _ = writeln!(out, "{} => {{\n{body}}}", pattern(&cases));
             values.extend(cases);
         }
         let discriminant = &definition["discriminant"]["type"];
@@ -218,12 +217,25 @@ fn flush(out: &mut String, run: &mut usize) {
 
 fn enumeration(name: &str, definition: &Value) -> String {
     let values: Vec<i64> = definition["members"].as_array().expect("members").iter().map(value).collect();
-    let pattern: Vec<_> = values.iter().map(i64::to_string).collect();
+    let pattern = pattern(&values);
     let what = format!("{name} {}", listed(values));
     format!(
-        "let at = c.at();\nmatch c.int()? {{\n{} => {{}}\nfound => return c.refuse_value(at, {what:?}, found),\n}}\n",
-        pattern.join(" | ")
+        "let at = c.at();\nmatch c.int()? {{\n{pattern} => {{}}\nfound => return c.refuse_value(at, {what:?}, found),\n}}\n"
     )
+}
+
+/// The values as a pattern; neighbours become a range.
+fn pattern(values: &[i64]) -> String {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let runs = sorted.chunk_by(|a, b| a + 1 == *b);
+    let parts: Vec<_> = runs
+        .map(|run| match run {
+            [one] => one.to_string(),
+            _ => format!("{}..={}", run[0], run[run.len() - 1]),
+        })
+        .collect();
+    parts.join(" | ")
 }
 
 /// `0 to 4`, or `0, 1, 5` where there are holes, for people.

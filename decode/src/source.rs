@@ -5,6 +5,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
+/// Bytes of a zstd frame before it says how long its header is.
+const FRAME_START: usize = 5;
+/// The library asks for a block together with the header of the next.
+const BLOCK_HEADER: usize = 3;
+
 /// Plain bytes from the front.
 pub trait Source {
     /// Bytes from the start.
@@ -79,6 +84,8 @@ pub struct Zstd<'a> {
     context: DCtx<'static>,
     stored: Vec<u8>,
     stored_at: usize,
+    /// Stored bytes up to the end of the current block, by what the library says.
+    wanted: usize,
     plain: Vec<u8>,
     plain_at: usize,
     at: u64,
@@ -93,8 +100,19 @@ impl<'a> Zstd<'a> {
         context
             .set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))
             .map_err(|code| io::Error::other(get_error_name(code)))?;
-        let (stored, plain) = (Vec::with_capacity(DCtx::in_size()), Vec::with_capacity(DCtx::out_size()));
-        Ok(Zstd { file, spool, context, stored, stored_at: 0, plain, plain_at: 0, at: 0, ended: false, fault: None })
+        Ok(Zstd {
+            file,
+            spool,
+            context,
+            stored: Vec::with_capacity(DCtx::in_size()),
+            stored_at: 0,
+            wanted: FRAME_START,
+            plain: Vec::with_capacity(DCtx::out_size()),
+            plain_at: 0,
+            at: 0,
+            ended: false,
+            fault: None,
+        })
     }
 
     /// Opens the next plain bytes; false at the end.
@@ -119,15 +137,16 @@ impl<'a> Zstd<'a> {
         Ok((&mut self.file).take(most).read_to_end(&mut self.stored)? > 0)
     }
 
+    /// Opens one block at most: the library drops what it has opened in a call that ends at damage.
     fn open(&mut self) {
-        let mut input = InBuffer::around(&self.stored);
-        input.set_pos(self.stored_at);
-        let mut output = OutBuffer::around(&mut self.plain);
-        let result = self.context.decompress_stream(&mut output, &mut input);
-        self.stored_at = input.pos();
+        let block = if self.wanted > BLOCK_HEADER { self.wanted - BLOCK_HEADER } else { self.wanted };
+        let end = self.stored.len().min(self.stored_at + block);
+        let mut input = InBuffer::around(&self.stored[self.stored_at..end]);
+        let result = self.context.decompress_stream(&mut OutBuffer::around(&mut self.plain), &mut input);
+        self.stored_at += input.pos();
         match result {
             Ok(0) => self.end_of_frame(),
-            Ok(_) => {}
+            Ok(wanted) => self.wanted = wanted,
             Err(code) => self.stop("a sound zstd frame", get_error_name(code)),
         }
     }

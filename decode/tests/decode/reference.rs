@@ -1,9 +1,6 @@
 //! The reference: the same proofs and the same rows from the values of the typed decoder, the plain way.
 //!
 //! Proofs re-encode what they hash, as a program on typed values has to. Tests and the benchmark share it.
-#![allow(dead_code)] // each of its users uses a part
-
-pub mod files;
 
 use _decode::copy::Stream;
 use sha2::{Digest, Sha256};
@@ -289,9 +286,9 @@ fn invocation(result: &TransactionResultResult) -> Option<&Hash> {
         _ => return None,
     };
     match results.first() {
-        Some(OperationResult::OpInner(OperationResultTr::InvokeHostFunction(
-            InvokeHostFunctionResult::Success(hash),
-        ))) => Some(hash),
+        Some(OperationResult::OpInner(OperationResultTr::InvokeHostFunction(InvokeHostFunctionResult::Success(
+            hash,
+        )))) => Some(hash),
         _ => None,
     }
 }

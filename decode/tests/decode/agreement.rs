@@ -1,12 +1,10 @@
 //! The walk and the typed decoder agree: on real ledgers, in what they read; on damaged ones, in what they refuse.
-mod reference;
-
+use crate::files::{Real, real};
+use crate::reference::Tables;
 use _decode::chunk::{Decoder, Object, Request};
 use _decode::ledger::Ledger;
 use _decode::prove::network_id;
 use _decode::walk::walk;
-use reference::Tables;
-use reference::files::{Real, real};
 use std::collections::HashMap;
 use std::io::Cursor;
 use stellar_xdr::{LedgerCloseMeta, Limited, Limits, ReadXdr, WriteXdr};

@@ -1,0 +1,10 @@
+//! The decoder as its users see it; the typed decoder is the reference.
+mod agreement;
+mod built;
+mod containers;
+mod driver;
+mod files;
+mod proofs;
+mod reference;
+mod streams;
+mod written;
