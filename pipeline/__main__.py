@@ -51,7 +51,7 @@ def _explain(error: Exception, tokens: list[str]) -> int:
         return _complain(f"{text[:1].lower()}{text[1:]} (see {command} --help)", MISUSED)
     if isinstance(error, BackfillError):
         return _complain(str(error), error.exit_code)
-    if "--debug" in tokens or os.environ.get("LEDGERFILL_DEBUG"):
+    if "--debug" in tokens or os.environ.get("LEDGERFILL_DEBUG", "").lower() not in ("", "0", "false", "no"):
         _show_traceback(error)
     return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", FAILED)
 

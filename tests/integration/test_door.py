@@ -152,6 +152,7 @@ def test_traceback_is_for_debug_and_has_no_secret(tmp_path: Path, arguments: lis
 def test_debug_changes_nothing_for_mistakes_of_users(tmp_path: Path) -> None:
     """A traceback is for faults of the program alone."""
     assert faulty(tmp_path, "raise Refused('no')", "--debug").stderr == "ledgerfill: no\n"
+    assert "Traceback" not in faulty(tmp_path, "1 / 0", LEDGERFILL_DEBUG="0").stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
