@@ -15,6 +15,8 @@ from pipeline.store.books import Run
 from workers.messages import LedgerRange
 
 _SQL = queries.load("commit")
+# Another run's stretch touches the chunk, or its transaction and this one waited for each other.
+_TAKEN = (psycopg.errors.ExclusionViolation, psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 class SwapLost(Exception):
@@ -55,7 +57,7 @@ class Swap:
             if self._goes_on:
                 raise SwapLost
             conn.execute(_SQL["begin"], names)
-        except (psycopg.errors.IntegrityError, psycopg.errors.DeadlockDetected) as error:
+        except _TAKEN as error:
             raise SwapLost from error
 
     def record(self, conn: psycopg.Connection) -> None:
