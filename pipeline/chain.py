@@ -12,15 +12,16 @@ def broken_link(gap: Gap, ledgers: LedgerRange, done: ChunkDone, previous: bytes
     `previous` is the hash of the ledger before them, None where it is not known.
     """
     if previous is not None and done.previous_hash != previous:
-        return _broken(ledgers.first, done.previous_hash, ledgers.first - 1, previous)
+        return _broken(ledgers.first, done.previous_hash, ledgers.first - 1, previous, done.first_object)
     if gap.above is not None and ledgers.last == gap.ledgers.last and done.last_hash != gap.above:
-        return _broken(ledgers.last + 1, gap.above, ledgers.last, done.last_hash)
+        return _broken(ledgers.last + 1, gap.above, ledgers.last, done.last_hash, done.last_object)
     return None
 
 
-def _broken(ledger: int, names: bytes, before: int, has: bytes) -> Failure:
-    reason = f"broken hash chain: ledger {ledger} follows {names.hex()}, but ledger {before} is {has.hex()}"
-    return Failure(reason=reason, transient=False, ledger=ledger)
+def _broken(ledger: int, names: bytes, before: int, has: bytes, found_in: str) -> Failure:
+    where = f" (found in {found_in})" if found_in else ""
+    reason = f"broken hash chain: ledger {ledger} follows {names.hex()}, but ledger {before} is {has.hex()}{where}"
+    return Failure(reason=reason, transient=False, ledger=ledger, object=found_in or None)
 
 
 def misfit(chunk: LedgerRange, done: ChunkDone) -> Failure | None:

@@ -98,7 +98,7 @@ class Worker:
         failure = classify(done.error) if done is not None and done.error is not None else read.failure
         if done is None or done.ledgers == 0:
             return _fruitless(task, clock, failure, read.stored_bytes)
-        return _fruitful(task, clock, failure, read.stored_bytes, done)
+        return _fruitful(task, clock, failure, read, done)
 
     def _decode(self, task: Task, read: Reading) -> Chunk | None:
         """Decode the sound first part of what was read; None when there is nothing to decode."""
@@ -126,23 +126,30 @@ def _fruitless(task: Task, clock: Clock, failure: Failure | None, stored_bytes: 
     )
 
 
-def _fruitful(task: Task, clock: Clock, failure: Failure | None, stored_bytes: int, done: Chunk) -> ChunkDone:
-    first = task.ledgers.first
+def _fruitful(task: Task, clock: Clock, failure: Failure | None, read: Reading, done: Chunk) -> ChunkDone:
+    ledgers = LedgerRange(task.ledgers.first, task.ledgers.first + done.ledgers - 1)
     return ChunkDone(
         token=task.token,
-        ledgers=LedgerRange(first, first + done.ledgers - 1),
+        ledgers=ledgers,
         failure=failure,
         path=task.path,
         sections=tuple(Section(table=t, rows=r, offset=o, length=n) for t, r, o, n in done.sections),
         previous_hash=done.previous_hash,
         first_hash=done.first_hash,
         last_hash=done.last_hash,
-        object_bytes=stored_bytes,
+        first_object=_holder(read, ledgers.first),
+        last_object=_holder(read, ledgers.last),
+        object_bytes=read.stored_bytes,
         plain_bytes=done.plain_bytes,
         event_hash_mismatches=done.event_hash_mismatches,
         peak_rss=_peak_rss(),
         timings=clock.timings(done.nanoseconds),
     )
+
+
+def _holder(read: Reading, ledger: int) -> str:
+    """Return the name of the object that holds a ledger which was decoded."""
+    return next(name for name, first, last, _ in read.objects if first <= ledger <= last)
 
 
 def _peak_rss() -> int:

@@ -155,6 +155,8 @@ class ChunkDone:
     previous_hash: bytes = b""  # of the ledger before the first, 32 bytes
     first_hash: bytes = b""
     last_hash: bytes = b""
+    first_object: str = ""  # that holds the first ledger, and
+    last_object: str = ""  # the last: what an error at a seam names
     object_bytes: int = 0  # as stored
     plain_bytes: int = 0  # decompressed
     event_hash_mismatches: int = 0  # Soroban event hashes that do not hold, below protocol 23

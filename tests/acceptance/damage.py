@@ -60,12 +60,11 @@ def place_of_option(raw: bytes) -> int:
     """Return where the first operation says whether it has a source account of its own."""
     meta = xdr.LedgerCloseMeta.from_xdr_bytes(raw).v2
     phases = meta.tx_set.v1_tx_set.phases
-    envelopes = [
-        tx for phase in phases for part in phase.v0_components or [] for tx in part.txs_maybe_discounted_fee.txs
-    ]
-    for phase in phases:
-        for stage in phase.parallel_txs_component.execution_stages if phase.parallel_txs_component else []:
-            envelopes += [tx for cluster in stage.parallel_tx_execution_stage for tx in cluster.dependent_tx_cluster]
+    parts = [part for phase in phases for part in phase.v0_components or []]
+    stages = [stage for phase in phases if (run := phase.parallel_txs_component) for stage in run.execution_stages]
+    envelopes = [envelope for part in parts for envelope in part.txs_maybe_discounted_fee.txs]
+    for cluster in (cluster for stage in stages for cluster in stage.parallel_tx_execution_stage):
+        envelopes += cluster.dependent_tx_cluster
     operation = (envelopes[0].v1.tx if envelopes[0].v1 else envelopes[0].fee_bump.tx.inner_tx.v1.tx).operations[0]
     return raw.index(operation.to_xdr_bytes())
 
@@ -129,7 +128,7 @@ DAMAGES: dict[str, Make] = {
     "trailing bytes in the batch": lambda ledgers, ledger: compressed(plain(ledgers, ledger) + word(0)),
     "a batch cut short": lambda ledgers, ledger: compressed(plain(ledgers, ledger)[:-8]),
     "a batch of 4294967295": lambda ledgers, ledger: compressed(patched(plain(ledgers, ledger), 8, word(0xFFFFFFFF))),
-    "a batch of none": lambda ledgers, ledger: compressed(batch(ledger, ledger, [])),
+    "a batch of none": lambda _ledgers, ledger: compressed(batch(ledger, ledger, [])),
     "an array of 4294967295": in_ledger(place_of_topics, word(0xFFFFFFFF)),
     "an unknown union arm": in_ledger(lambda raw: place_of_topics(raw) + _WORD, word(99)),
     "an unknown version": in_ledger(lambda _raw: 0, word(9)),

@@ -102,7 +102,7 @@ def test_hole_ends_a_reading_with_what_is_before_it(folder: Path) -> None:
     assert reading.failure is not None
     assert reading.failure.missing
     assert (reading.failure.ledger, reading.failure.object) == (FIRST + 5, key_of(FIRST + 5))
-    assert reading.failure.reason == f"object {key_of(FIRST + 5)} is missing"
+    assert reading.failure.reason == f"cannot read ledger {FIRST + 5}: object {key_of(FIRST + 5)} is missing"
 
 
 def test_newest_and_oldest_of_a_folder(folder: Path) -> None:

@@ -49,7 +49,9 @@ class Lake:
         try:
             return key, held.first, held.last, self._bucket.get(key, self._bucket.limits.max_object_bytes)
         except SourceError as error:
-            return replace(error.failure, ledger=max(held.first, wanted.first), object=key)
+            ledger = max(held.first, wanted.first)
+            reason = f"cannot read ledger {ledger}: {error.failure.reason}"
+            return replace(error.failure, reason=reason, ledger=ledger, object=key)
 
     def exists(self, ledger: int) -> bool:
         """Return whether the object that holds `ledger` is there. `SourceError` when the lake does not answer."""
