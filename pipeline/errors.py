@@ -1,4 +1,4 @@
-"""The few ways a run can end without success. Each carries its exit code; messages are lower case, with numbers and units."""
+"""The few ways a run can end without success. Each carries its exit code; messages are lower case, with numbers."""
 
 from __future__ import annotations
 

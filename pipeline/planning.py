@@ -16,6 +16,7 @@ from workers.messages import LedgerRange
 
 SAMPLES = 64  # objects whose size is asked for
 TABLE_BYTES_A_STORED_BYTE = 4.0  # of a pubnet ledger: tables and indexes against the object, see docs/store.md
+MOST_WAL_BYTES = 4 << 30  # that the embedded server keeps while it loads (`max_wal_size`)
 
 
 def make_plan(settings: JobSettings, source: OpenSource, gaps: tuple[Gap, ...]) -> Plan:
@@ -53,8 +54,9 @@ def check_trusted(settings: JobSettings, wanted: LedgerRange) -> None:
 
 
 def disk_needed(plan: Plan) -> int:
-    """Return about how many bytes the missing ledgers will take in the store."""
-    return int(plan.stored_bytes * TABLE_BYTES_A_STORED_BYTE)
+    """Return about how many bytes the missing ledgers will take in the store, its write-ahead log included."""
+    tables = int(plan.stored_bytes * TABLE_BYTES_A_STORED_BYTE)
+    return tables + min(tables, MOST_WAL_BYTES)
 
 
 def disk_free(database: Database) -> int | None:

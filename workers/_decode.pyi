@@ -46,7 +46,7 @@ class Decoder:
     ) -> Chunk:
         """Decode ledgers `first` to `last` and write their rows to the file descriptor `fd` (-1: no rows).
 
-        `objects`: (name, first ledger, last ledger, bytes) in ascending order, covering the range: zstd objects with one
+        `objects`: (name, first ledger, last ledger, bytes) in ascending order, covering the range: zstd objects of one
         `LedgerCloseMetaBatch` (SEP-54) each, or with `framed` one plain `LedgerCloseMeta` each.
         A range may begin and end inside an object; the others of its ledgers are checked and make no rows.
         Rows are four whole binary COPY streams, one after another, in key order.

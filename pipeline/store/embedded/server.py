@@ -31,7 +31,7 @@ _REAPED_S = 1.0  # within which a dead postmaster is reaped, where there is anyb
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
-class ServerFailed(BackfillError):  # noqa: N818  # errors are named for what happened
+class ServerFailed(BackfillError):
     """The embedded PostgreSQL could not be made or started."""
 
 
