@@ -37,6 +37,14 @@ class Chunk:
     result: Result | None = None
     in_order: bool = False  # whether everything before its result is there
 
+    def take(self, result: Result) -> None:
+        """Hold its result; its size is known from now on."""
+        self.state, self.attempt, self.result, self.size = ChunkState.HELD, None, result, result.done.row_bytes
+
+    def wait(self, not_before: float) -> None:
+        """Wait for a worker, not before a time; what is still under way for it is superseded."""
+        self.state, self.attempt, self.not_before = ChunkState.WAITING, None, not_before
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -23,10 +23,6 @@ class CommitQueue:
         self._ready: deque[tuple[ReadyChunk, Chunk]] = deque()
         self._committing: deque[tuple[ReadyChunk, Chunk]] = deque()
 
-    def __len__(self) -> int:
-        """Return how many chunks have had their turn and are not committed yet."""
-        return len(self._ready) + len(self._committing)
-
     @property
     def committing(self) -> int:
         """How many commits were not answered yet."""
@@ -42,12 +38,11 @@ class CommitQueue:
         """How many chunks wait for one before them."""
         return len(self._buffer)
 
-    def hold(self, chunk: Chunk, result: Result) -> tuple[Result, Failure] | None:
-        """Take a chunk with its result in, and line up all whose turn it is now.
+    def hold(self, result: Result) -> tuple[Result, Failure] | None:
+        """Take a result in, and line up all whose turn it is now.
 
         Returns the first of these whose hashes do not link, and why; it and those after it are not lined up.
         """
-        chunk.state, chunk.result = ChunkState.HELD, result
         for turn in self._buffer.add(result.ledgers, result):
             ready = self._ready_chunk(turn)
             if failure := broken_link(ready.gap, ready.ledgers, ready.done, ready.previous):
@@ -56,10 +51,6 @@ class CommitQueue:
             self._last_hash = ready.done.last_hash
             self._ready.append((ready, turn.attempt.chunk))
         return None
-
-    def drop_from(self, ledger: int) -> None:
-        """Forget the chunks from `ledger` on that wait for one before them."""
-        self._buffer.drop_from(ledger)
 
     def next_commit(self) -> ReadyChunk | None:
         """Return the chunk to commit now, or None while enough commits are outstanding or none is ready."""

@@ -178,13 +178,12 @@ class Coordinator:
 
     def _hold(self, attempt: Attempt, ledgers: LedgerRange, done: ChunkDone, now: float) -> None:
         """Keep a result until its turn; where the hashes do not link, nothing from there on is committed."""
-        chunk = attempt.chunk
-        chunk.attempt, chunk.size = None, done.row_bytes
-        broken = self._queue.hold(chunk, Result(ledgers, done, attempt))
-        if broken:
-            result, failure = broken
-            self._give_up(result.attempt, failure, now)
-            self._drop(result.attempt.chunk)
+        result = Result(ledgers, done, attempt)
+        attempt.chunk.take(result)
+        if broken := self._queue.hold(result):
+            first, failure = broken
+            self._give_up(first.attempt, failure, now)
+            self._drop(first.attempt.chunk)
 
     def _set_back(self, attempt: Attempt, row_bytes: int, now: float) -> None:
         """Drop a result that would break the window's bound: now that its size is known, it is made when it fits."""
@@ -288,9 +287,8 @@ class Coordinator:
     # How chunks and workers leave
 
     def _take_back(self, attempt: Attempt, not_before: float) -> None:
-        chunk = attempt.chunk
         self._discard(attempt.path)
-        chunk.attempt, chunk.state, chunk.not_before = None, ChunkState.WAITING, not_before
+        attempt.chunk.wait(not_before)
 
     def _give_up(self, attempt: Attempt, failure: Failure, now: float) -> None:
         """End the run behind a chunk: those before it go on, and what came of those after it is dropped."""
@@ -298,7 +296,6 @@ class Coordinator:
         ledgers = attempt.chunk.ledgers
         self._error = ChunkAbandoned(ledgers, attempt.number, failure, attempt.worker)
         self._supply.stop()
-        self._queue.drop_from(ledgers.last + 1)
         for chunk in self._window.from_ledger(ledgers.last + 1):
             self._drop(chunk)
 
@@ -306,10 +303,8 @@ class Coordinator:
         """End the run behind what is in order already."""
         self._error = error
         self._supply.stop()
-        self._queue.drop_from(1)
-        for chunk in self._window.from_ledger(1):
-            if not chunk.in_order:
-                self._drop(chunk)
+        for chunk in [chunk for chunk in self._window if not chunk.in_order]:
+            self._drop(chunk)
 
     def _drop(self, chunk: Chunk) -> None:
         """Let go of a chunk; a worker that is still at it may go on, its result is superseded."""

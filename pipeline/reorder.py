@@ -57,10 +57,6 @@ class ReorderBuffer(Generic[T]):
             self._next = self._after(done.last)
         return released
 
-    def drop_from(self, ledger: int) -> list[T]:
-        """Forget and return the held items that start at `ledger` or later, lowest first."""
-        return [self._held.pop(first)[1] for first in list(self._held.irange(minimum=ledger))]
-
     def _refuse(self, ledgers: LedgerRange) -> None:
         if self._next is None or ledgers.first < self._next:
             raise ValueError(f"ledgers {ledgers} come too late: next is {self._next}")

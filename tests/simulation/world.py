@@ -34,6 +34,10 @@ class SimWorker:
     tasks: list[Task] = field(default_factory=list)
     mail: float = 0.0  # when its last message arrives; a pipe keeps the order
 
+    def writes(self, path: str) -> bool:
+        """Return whether it is at, or has queued, the task with that file."""
+        return any(task.path == path for task in self.tasks)
+
 
 class World:
     """Carries out a coordinator's actions and delivers what comes of them, late, twice, or never."""
@@ -109,6 +113,8 @@ class World:
                     assert chunk.path in self.files, f"{chunk.path} is gone before its commit"
                     self.commit(chunk.ledgers)
                 case Discard(path):
+                    writers = [w.number for w in self.workers.values() if w.alive and w.writes(path)]
+                    assert not writers, f"{path} is removed while worker {writers} writes it"
                     self.files.discard(path)
                 case Finish():
                     self.finish = action
