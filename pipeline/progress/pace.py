@@ -88,6 +88,8 @@ def head(snapshot: Snapshot) -> str:
     """Name the head, and who has it since when."""
     if snapshot.head is None:
         return "no ledger"
+    if (snapshot.head, ChunkState.COMMITTING) in snapshot.window:
+        return f"ledgers {snapshot.head}, being committed"
     if snapshot.head_worker is None:
         return f"ledgers {snapshot.head}, in no worker's hands yet"
     return (

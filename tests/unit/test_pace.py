@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from snapshots import snapshot
 
+from pipeline.chunk import ChunkState
 from pipeline.progress.pace import SPAN_S, Pace, head, rows
 from pipeline.progress.snapshot import Snapshot, Waits
+from workers.messages import LedgerRange
 
 
 def paced(*moments: Snapshot) -> Pace:
@@ -60,7 +62,9 @@ def test_sentence_before_the_first_chunk() -> None:
 
 
 def test_head_is_named_wherever_it_is() -> None:
-    """With a worker, without one, and when there is none."""
+    """With a worker, without one, on its way to the database, and when there is none."""
     assert head(snapshot(1, 1)) == "ledgers 100-109 on worker 3, attempt 2, for 12.5 s"
     assert head(snapshot(1, 1, head_worker=None)) == "ledgers 100-109, in no worker's hands yet"
+    committing = ((LedgerRange(100, 109), ChunkState.COMMITTING),)
+    assert head(snapshot(1, 1, head_worker=None, window=committing)) == "ledgers 100-109, being committed"
     assert head(snapshot(1, 1, head=None)) == "no ledger"
