@@ -81,6 +81,8 @@ def make_lake(
 ) -> None:
     """Write a SEP-54 lake with its manifest `.config.json` and `expected.json` (counts) under the folder `path`.
 
-    The same arguments give the same bytes. Raises `ValueError` for arguments, `OSError` for the folder,
-    `CorruptLedger` for a source object that does not decode.
+    The same arguments give the same bytes. Objects are whole: where they hold several ledgers, the lake's ends move
+    out to their borders, and `expected.json` says which ledgers there are. The manifest and then `expected.json` are
+    written last. Raises `ValueError` for arguments, `OSError` for the folder (`FileExistsError` unless it is empty),
+    `CorruptLedger` for a source object that does not decode or whose proofs do not hold.
     """

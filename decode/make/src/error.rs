@@ -61,3 +61,9 @@ impl fmt::Display for MakeError {
 }
 
 impl std::error::Error for MakeError {}
+
+impl From<CorruptSource> for MakeError {
+    fn from(corrupt: CorruptSource) -> Self {
+        Self::Source(Box::new(corrupt))
+    }
+}

@@ -81,5 +81,5 @@ fn repeat(layout: &Layout, objects: &[(&str, &[u8])], passphrase: &str) -> Resul
     if objects.is_empty() || passphrase.is_empty() {
         return Err(MakeError::argument("ledgers to repeat need at least one object and their network's passphrase"));
     }
-    Repeat::new(layout.first, objects, passphrase).map_err(|corrupt| MakeError::Source(Box::new(corrupt)))
+    Repeat::new(layout.first, objects, passphrase)
 }

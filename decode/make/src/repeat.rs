@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use stellar_xdr::TimePoint;
 
 use crate::draft::Draft;
-use crate::error::CorruptSource;
+use crate::error::MakeError;
 use crate::run::Drafts;
 use crate::source;
 
@@ -12,6 +12,9 @@ use crate::source;
 const USUAL_GAP_S: u64 = 5;
 /// Ledgers are read on a stack that holds the deepest value the network allows.
 const STACK: usize = 512 << 20;
+
+/// Plain bytes of all ledgers to repeat.
+const MAX_BYTES: usize = 2 << 30;
 
 /// The source's ledgers as drafts, and when each closes in every round.
 pub struct Repeat {
@@ -24,9 +27,9 @@ pub struct Repeat {
 
 impl Repeat {
     /// Read, and prove, the ledgers of `objects` (name, zstd bytes); the repeated ones start at `first`.
-    pub fn new(first: u32, objects: &[(&str, &[u8])], passphrase: &str) -> Result<Self, CorruptSource> {
+    pub fn new(first: u32, objects: &[(&str, &[u8])], passphrase: &str) -> Result<Self, MakeError> {
         let drafts = std::thread::scope(|scope| {
-            let read = || source::read_all(objects, passphrase);
+            let read = || source::read_all(objects, passphrase, MAX_BYTES);
             let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read);
             let reader = reader.expect("a thread to read the source");
             reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -6,7 +6,7 @@ use std::io::{Cursor, Read};
 use stellar_xdr::{LedgerCloseMeta, Limited, Limits, ReadXdr};
 
 use crate::draft::Draft;
-use crate::error::CorruptSource;
+use crate::error::{CorruptSource, MakeError};
 use crate::parts::{Parts, parts};
 use crate::xdr::{sha256, xdr};
 
@@ -36,12 +36,21 @@ impl Place<'_> {
     }
 }
 
-/// All ledgers of all objects, in the order given.
-pub fn read_all(objects: &[(&str, &[u8])], passphrase: &str) -> Result<Vec<Draft<'static>>, CorruptSource> {
+/// All ledgers of all objects, in the order given; at most `max_bytes` plain ones, as they are held in memory.
+pub fn read_all(
+    objects: &[(&str, &[u8])],
+    passphrase: &str,
+    max_bytes: usize,
+) -> Result<Vec<Draft<'static>>, MakeError> {
     let network = sha256(&[passphrase.as_bytes()]);
     let mut drafts = Vec::new();
+    let mut bytes = 0;
     for (name, data) in objects {
         let plain = plain(name, data)?;
+        bytes += plain.len();
+        if bytes > max_bytes {
+            return Err(MakeError::argument(format!("the ledgers to repeat have more than {max_bytes} plain bytes")));
+        }
         read_object(name, &plain, &network, &mut drafts)?;
     }
     Ok(drafts)
@@ -122,5 +131,23 @@ fn draft(parts: Parts) -> Draft<'static> {
         tail: Cow::Owned(parts.tail),
         fees: None,
         counts: parts.counts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_ledgers_than_memory_is_meant_for_are_refused() {
+        let object = zstd::encode_all(&[0; 12][..], 1).unwrap();
+        let refused = read_all(&[("FFFFFFFD--2.xdr.zst", &object)], "any", 11).unwrap_err();
+        assert!(refused.to_string().contains("more than 11 plain bytes"), "{refused}");
+    }
+
+    #[test]
+    fn a_key_promises_its_first_ledger() {
+        let names = ["FF--0-9/FF--7.xdr.zst", "FF--64-127.xdr.zst", "FF--", "anything"];
+        assert_eq!(names.map(promised), [7, 64, 0, 0]);
     }
 }
