@@ -9,9 +9,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 
+import chunks
 import figures
 import inputs
 import server
@@ -21,10 +21,7 @@ from pipeline.plan import Gap
 from pipeline.store import books, partitions
 from pipeline.store.commit import Committer
 from pipeline.store.connection import open_store
-from workers._decode import Decoder
-from workers.entry import Worker
-from workers.messages import ChunkDone, Task
-from workers.sources import Reading
+from workers.messages import ChunkDone
 
 TARGET = 1.10
 
@@ -42,9 +39,9 @@ def main() -> None:
 
 
 def _measure(lake: inputs.Input, rounds: int, store: server.Store, folder: Path) -> None:
-    done = decoded(lake, folder)
+    done = list(chunks.decoded(lake, folder))
     ready = [_ready(lake, chunk) for chunk in done]
-    rows = [rows_of(chunk) for chunk in done]
+    rows = [chunks.rows_of(chunk) for chunk in done]
     run = books.new_run(store.conn)
     books.start_run(store.conn, run, lake.ledgers, source=str(lake.path), workers=1)
     partitions.ensure(store.conn, lake.ledgers)
@@ -60,25 +57,6 @@ def _measure(lake: inputs.Input, rounds: int, store: server.Store, folder: Path)
     figures.show("Committer.commit", f"{committed:.1f} ms a chunk")
     figures.show("bare COPY", f"{bare:.1f} ms a chunk")
     figures.share("commit over bare COPY", [c / b for c, b in turns[1:]], TARGET)
-
-
-def decoded(lake: inputs.Input, folder: Path) -> list[ChunkDone]:
-    """Let a worker decode all chunks of a lake into files."""
-    worker = Worker(lake.found.lake, Decoder(lake.passphrase), lambda _: None)
-    done = []
-    for chunk in lake.chunks():
-        reading: Future[Reading] = Future()
-        reading.set_result(lake.found.lake.read(chunk))
-        task = Task(token=chunk.first, attempt=1, ledgers=chunk, path=str(folder / f"{lake.name}-{chunk.first}"))
-        done.append(worker.work(task, reading))
-        assert done[-1].ledgers == chunk, done[-1].failure
-    return done
-
-
-def rows_of(done: ChunkDone) -> server.Rows:
-    """Read a chunk's rows into memory."""
-    rows = Path(done.path).read_bytes()
-    return [(part.table, rows[part.offset : part.offset + part.length]) for part in done.sections]
 
 
 def _ready(lake: inputs.Input, done: ChunkDone) -> ReadyChunk:
