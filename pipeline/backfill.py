@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 
 import psycopg
@@ -14,8 +14,8 @@ from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
 from pipeline.engine import drive
-from pipeline.errors import BackfillError
-from pipeline.plan import Plan
+from pipeline.errors import BackfillError, Refused
+from pipeline.plan import Plan, missing
 from pipeline.planning import check_disk, check_trusted, make_plan
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.source import OpenSource
@@ -23,6 +23,7 @@ from pipeline.store import books, locks, network, stretches
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
 from pipeline.store.database import Database
+from workers.messages import LedgerRange
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         job = _Backfill(settings, database, opened, conn, Account(observer))
         if not stretches.gaps(conn, opened.wanted):
             logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
-            return job.report(Finish("success"))
+            return job.report(Finish("success"), ())
         this = books.new_run(conn)
         stack.enter_context(locks.hold(stack.enter_context(closing(database.connect())), this))
         report = job.carry_out(this, observer)
@@ -62,6 +63,7 @@ class _Backfill:
     ) -> None:
         self._settings, self._database, self._source, self._conn = settings, database, opened, conn
         self._account = account
+        self._server_version = conn.info.parameter_status("server_version") or "unknown"
         self._run: Run | None = None
         self._started_at, self._start = datetime.now(UTC), time.monotonic()
         self._held = tuple(
@@ -80,19 +82,32 @@ class _Backfill:
         try:
             finish = self._load(plan, this)
         except BaseException as error:
-            books.end_run(self._conn, this, outcome="failed", error=RunError.of(error).message)
+            with suppress(psycopg.Error):  # the lesser trouble
+                books.end_run(self._conn, this, outcome="failed", error=RunError.of(error).message)
             raise
-        report = self.report(finish)
-        books.end_run(self._conn, this, outcome=report.outcome, error=report.error.message if report.error else None)
-        return report
+        return self._end(this, finish)
 
-    def report(self, finish: Finish) -> RunReport:
-        """Return the report; success only when the books lack nothing of the range."""
+    def _end(self, this: Run, finish: Finish) -> RunReport:
+        """Report and write down how the run ended; over a new connection, since the first may have broken meanwhile."""
+        wanted = self._source.wanted
+        try:
+            with closing(self._database.connect()) as conn:
+                report = self.report(finish, tuple(gap.ledgers for gap in stretches.gaps(conn, wanted)))
+                error = report.error.message if report.error else None
+                books.end_run(conn, this, outcome=report.outcome, error=error)
+                return report
+        except (Refused, psycopg.OperationalError) as lost:
+            logger.warning("how the run ended could not be written down: %s", lost)
+            unknown = BackfillError(f"the run ended well, but that could not be written down: {lost}")
+            finish = finish if finish.error else Finish("failed", unknown)
+            return self.report(finish, missing(wanted, (*self._held, *self._account.ledgers)))
+
+    def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:
+        """Return the report; success only when the store lacks nothing of the range."""
         done, settings, wanted = self._account, self._settings, self._source.wanted
-        missing = tuple(gap.ledgers for gap in stretches.gaps(self._conn, wanted))
         error = finish.error
-        if finish.outcome == "success" and missing:
-            error = BackfillError(f"the run ended well, but the store lacks ledgers {', '.join(map(str, missing))}")
+        if finish.outcome == "success" and lacks:
+            error = BackfillError(f"the run ended well, but the store lacks ledgers {', '.join(map(str, lacks))}")
         return RunReport(
             outcome="failed" if error and finish.outcome == "success" else finish.outcome,
             source=settings.source_shown,
@@ -101,7 +116,7 @@ class _Backfill:
             wanted=wanted,
             held=self._held,
             committed=tuple(done.ledgers),
-            missing=missing,
+            missing=lacks,
             chunks=done.chunks,
             attempts=done.attempts,
             rows=dict(done.rows),
@@ -115,7 +130,7 @@ class _Backfill:
             event_hash_mismatches=done.event_hash_mismatches,
             workers=settings.workers,
             peak_memory=done.peak_memory,
-            versions={"postgresql": self._conn.info.parameter_status("server_version") or "unknown"},
+            versions={"postgresql": self._server_version},
             error=RunError.of(error) if error else None,
         )
 

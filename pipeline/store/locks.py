@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,7 +58,8 @@ def hold(conn: psycopg.Connection, run: Run, *, lock: str = "base tables", gone_
         yield
     finally:
         if not conn.closed:
-            conn.execute(_SQL["release"], {"lock": lock})
+            with suppress(psycopg.OperationalError):  # the connection has broken, and the lock went with it
+                conn.execute(_SQL["release"], {"lock": lock})
 
 
 def holder(conn: psycopg.Connection, *, lock: str = "base tables") -> Holder | None:
