@@ -49,6 +49,10 @@ class Running:
         except psutil.NoSuchProcess:
             return []
 
+    def parent_of(self, pid: int) -> int:
+        """Return the parent of a process."""
+        return psutil.Process(pid).ppid()
+
     def ended(self) -> bool:
         """Return whether it has ended."""
         return self.process.poll() is not None
