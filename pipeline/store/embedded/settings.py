@@ -39,6 +39,9 @@ def for_loading(memory: int) -> dict[str, str]:
         "min_wal_size": _mib(512 * _MIB),
         "checkpoint_timeout": "15min",
         "wal_buffers": _mib(min(64 * _MIB, shared // 8)),
+        # WAL goes to disk while rows still come: at a chunk's COMMIT little is left to wait for.
+        "wal_writer_delay": "10ms",
+        "wal_writer_flush_after": "4MB",
         # Nobody replicates from it: a table that is filled where it was made then needs no WAL.
         "wal_level": "minimal",
         "max_wal_senders": "0",
