@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,5 +80,4 @@ def store() -> Iterator[Store]:
 
 def own_cpu_s() -> float:
     """Return the CPU seconds of this very process so far."""
-    times = os.times()
-    return times.user + times.system
+    return time.process_time()
