@@ -1,0 +1,58 @@
+"""The supply opens what fits, in order, and guesses sizes from what it has seen."""
+
+from __future__ import annotations
+
+from pipeline.plan import ChunkSize, CostModel, Gap, Plan
+from pipeline.supply import ROW_BYTES_A_STORED_BYTE, Supply
+from pipeline.window import Window
+from workers.messages import LedgerRange
+
+
+def supply(*gaps: tuple[int, int]) -> Supply:
+    parts = tuple(Gap(ledgers=LedgerRange(*gap)) for gap in gaps)
+    wanted = LedgerRange(parts[0].ledgers.first, parts[-1].ledgers.last)
+    return Supply(Plan(wanted=wanted, gaps=parts, cost=CostModel([(1, 100)]), size=ChunkSize(exact_ledgers=10)))
+
+
+def test_chunks_come_in_order_and_end():
+    """Every gap's chunks are opened once, lowest first, each with its gap; then there is nothing more."""
+    source, window = supply((1, 15), (31, 40)), Window(10, 1 << 30)
+    opened = []
+    while chunk := source.open_next(window):
+        opened.append((str(chunk.ledgers), str(chunk.gap.ledgers)))
+    assert opened == [("1-10", "1-15"), ("11-15", "1-15"), ("31-40", "31-40")]
+    assert source.exhausted
+    assert len(window) == 3
+
+
+def test_a_full_window_keeps_the_next_chunk_back():
+    """What does not fit is offered again later, and is not skipped."""
+    source, window = supply((1, 30)), Window(1, 1 << 30)
+    first = source.open_next(window)
+    assert first
+    assert source.open_next(window) is None
+    assert not source.exhausted
+    window.close(first)
+    second = source.open_next(window)
+    assert second
+    assert second.ledgers == LedgerRange(11, 20)
+
+
+def test_sizes_are_learned_from_results():
+    """Before the first result a usual ratio is assumed; then that of all results so far."""
+    source, window = supply((1, 30)), Window(10, 1 << 30)
+    first = source.open_next(window)
+    assert first
+    assert (first.stored, first.size) == (1000, 1000 * ROW_BYTES_A_STORED_BYTE)
+    source.learn(first, 500)
+    second = source.open_next(window)
+    assert second
+    assert second.size == 500
+
+
+def test_a_supply_that_was_stopped_opens_nothing():
+    """After a failure or an interrupt nothing more is opened."""
+    source = supply((1, 30))
+    source.stop()
+    assert source.exhausted
+    assert source.open_next(Window(10, 1 << 30)) is None
