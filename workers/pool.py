@@ -76,7 +76,7 @@ class Pool:
         records = self._logs.add()
         process = _CONTEXT.Process(
             target=entry.main,
-            args=(self._config, theirs, records, logging.getLogger().getEffectiveLevel()),
+            args=(self._config, theirs, records, logging.getLogger("workers").getEffectiveLevel()),
             name=f"worker-{worker}",
             daemon=True,
         )

@@ -117,7 +117,7 @@ def test_log_records_arrive_as_they_were_made(
 ) -> None:
     """What a worker logs reaches the coordinator's handlers, with its logger, level, worker and text."""
     faulty_pubnet.faults[key_of(FIRST)] = [503]
-    with caplog.at_level(logging.INFO), Pool(config("s3://lake")) as pool:
+    with caplog.at_level(logging.INFO, logger="workers"), Pool(config("s3://lake")) as pool:
         pool.start(3)
         pool.send(3, task(tmp_path, 1, FIRST, FIRST))
         hear(pool, until(ChunkDone))
