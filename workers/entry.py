@@ -98,6 +98,8 @@ class Worker:
         failure = classify(done.error) if done is not None and done.error is not None else read.failure
         if done is None or done.ledgers == 0:
             return _fruitless(task, clock, failure, read.stored_bytes)
+        if done.ledgers == len(task.ledgers):
+            failure = None  # what is wrong behind the chunk, in the same object, is said by whoever wants those ledgers
         return _fruitful(task, clock, failure, read, done)
 
     def _decode(self, task: Task, read: Reading) -> Chunk | None:

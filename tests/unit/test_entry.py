@@ -6,16 +6,19 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+import zstandard
 
-from workers._decode import Decoder
+from workers._decode import Decoder, make_lake
 from workers.entry import Worker
 from workers.messages import ChunkDone, Failure, LedgerRange, Task
 from workers.sources import Reading, Unopened
 
+SYNTHETIC = "ledgerfill synthetic network ; 2026"
 
-def answer(path: Path, reading: Future[Reading]) -> ChunkDone:
+
+def answer(path: Path, reading: Future[Reading], network: str = "a network") -> ChunkDone:
     """Have a worker carry out one task whose objects are those of `reading`."""
-    worker = Worker(Unopened(Failure(reason="not asked", transient=False)), Decoder("a network"), print)
+    worker = Worker(Unopened(Failure(reason="not asked", transient=False)), Decoder(network), print)
     return worker.work(Task(token=5, attempt=1, ledgers=LedgerRange(10, 12), path=str(path)), reading)
 
 
@@ -64,3 +67,24 @@ def test_damage_stands_before_what_could_not_be_read(tmp_path: Path) -> None:
     assert (done.failure.ledger, done.failure.object, done.failure.transient) == (10, "KEY", False)
     assert done.object_bytes == 7
     assert not (tmp_path / "5").exists()
+
+
+@pytest.mark.parametrize(("damaged", "sound"), [(15, 12), (12, 11), (8, None)], ids=["behind", "inside", "before"])
+def test_damage_behind_a_chunk_is_not_its_own(damaged: int, sound: int | None, tmp_path: Path) -> None:
+    """An object may hold more than is wanted: what is wrong behind the last ledger wanted ends another chunk."""
+    make_lake(str(tmp_path / "lake"), ledgers=8, first=8, shape="sparse", ledgers_per_object=8)
+    (path,) = (tmp_path / "lake").rglob("*.zst")
+    reading: Future[Reading] = Future()
+    reading.set_result(Reading([("KEY", 8, 15, damage(path.read_bytes(), damaged))], 1))
+    done = answer(tmp_path / "5", reading, SYNTHETIC)
+    assert done.ledgers == (LedgerRange(10, sound) if sound else None)
+    assert (done.failure is None) == (damaged == 15)
+    assert done.failure is None or (done.failure.ledger, done.failure.transient) == (damaged, False)
+
+
+def damage(stored: bytes, ledger: int) -> bytes:
+    """Change the hash that an object gives for one ledger; the ledger behind it names the true one."""
+    plain = bytearray(zstandard.ZstdDecompressor().decompressobj().decompress(stored))
+    found = Decoder(SYNTHETIC).chunk(ledger, ledger, [("KEY", 8, 15, stored)], -1)
+    plain[plain.index(found.last_hash)] ^= 1
+    return zstandard.compress(bytes(plain))
