@@ -83,7 +83,10 @@ class CommitThread:
             yield self._answers.popleft()
 
     def close(self) -> None:
-        """End the thread after the commit it is in."""
+        """End the thread after the commit it is in; what was asked for behind that is left undone."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._todo.get_nowait()
         self._todo.put(None)
         self._thread.join()
         os.close(self.readable)
@@ -123,6 +126,11 @@ class Signals:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def close(self) -> None:
+        """Close the pipe; no signal is caught any more."""
+        os.close(self.readable)
+        os.close(self._wake)
+
     def events(self) -> Iterator[Interrupt]:
         """Iterate over the signals received since the last call."""
         while self._received:
@@ -160,6 +168,7 @@ class Engine:
                 return self._finish
         finally:
             self._commits.close()
+            self._signals.close()
 
     def _wait(self) -> list[Event]:
         """Wait for something to happen, at most until a deadline or the next look at the run."""
