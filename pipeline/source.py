@@ -34,14 +34,17 @@ class OpenSource:
         return self.worker_config.network_passphrase
 
     def require(self, ledger: int) -> None:
-        """Raise `Refused` when the source does not reach `ledger`; later ones are holes, this one is beyond the tip."""
+        """Raise `Refused` when `ledger` lies beyond the newest one of the source; what is missing below is a hole."""
         with refusing():
-            if isinstance(self.reader, Lake):
-                there, where = self.reader.exists(ledger), f"object {self.reader.layout.key(ledger)}"
-            else:
-                there, where = self.tip is not None and ledger <= self.tip, f"it ends with ledger {self.tip}"
-        if not there:
-            raise Refused(f"the source has no ledger {ledger}, the end of the range ({where}): end at one it has")
+            if isinstance(self.reader, Lake) and self.reader.exists(ledger):
+                return
+        absent = f"the source has no ledger {ledger}, the end of the range"
+        try:
+            newest = self.reader.newest() if isinstance(self.reader, Lake) else self.tip
+        except SourceError as error:  # reading is allowed and listing is not
+            raise Refused(f"{absent}, and does not say which is its newest: {error}") from error
+        if newest is None or newest < ledger:
+            raise Refused(f"{absent}: its newest is {'none' if newest is None else f'ledger {newest}'}")
 
 
 @contextmanager
