@@ -49,6 +49,22 @@ class Running:
         except psutil.NoSuchProcess:
             return []
 
+    def family(self) -> list[int]:
+        """Return the process ids of the command and of all that it has started."""
+        try:
+            return [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
+    def listens(self) -> bool:
+        """Return whether it has come so far that it handles SIGTERM itself, or has ended."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return True
+        caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+        return self.ended() or bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
     def parent_of(self, pid: int) -> int:
         """Return the parent of a process."""
         return psutil.Process(pid).ppid()
@@ -90,18 +106,25 @@ class Program:
         """Run a command to its end."""
         return self.start(*arguments, env=env).result(timeout_s)
 
+    def shell(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line in a shell to its end."""
+        return self._start(["sh", "-c", f"exec {line}"], {}).result()
+
     def start(self, *arguments: object, env: Mapping[str, str] | None = None) -> Running:
         """Start a command, in its home's parent folder."""
+        return self._start([str(COMMAND), *map(str, arguments)], env or {})
+
+    def _start(self, command: list[str], env: Mapping[str, str]) -> Running:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         clean |= {"LEDGERFILL_HOME": str(self.home)} | ({"LEDGERFILL_DATABASE": self.database} if self.database else {})
         process = subprocess.Popen(
-            [str(COMMAND), *map(str, arguments)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.home.parent,
-            env=clean | self.env | dict(env or {}),
+            env=clean | self.env | dict(env),
         )
         self.started.append(Running(process, self))
         return self.started[-1]
@@ -127,12 +150,11 @@ class Program:
         wait_for_none(self.processes)
 
     def processes(self) -> list[str]:
-        """Return what runs with this home, PostgreSQL aside."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and int(folder.name) not in {run.pid for run in self.started if not run.ended()}:
-                found += [_command(folder)] if self._is_ours(folder) else []
-        return [command for command in found if "postgres" not in command]
+        """Return what runs with this home, PostgreSQL and runs that were not waited for aside."""
+        living = {pid for run in self.started if not run.ended() for pid in run.family()}
+        folders = [path for path in Path("/proc").iterdir() if path.name.isdigit() and int(path.name) not in living]
+        commands = [_command(folder) for folder in folders if self._is_ours(folder)]
+        return [command for command in commands if "postgres" not in command]
 
     def _is_ours(self, folder: Path) -> bool:
         try:

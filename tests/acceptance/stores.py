@@ -19,6 +19,7 @@ KEYS = {
 def held(database: str) -> list[tuple[int, int]]:
     """Return the stretches of a store; each table holds rows of exactly these ledgers."""
     with psycopg.connect(database) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one moment, also while a run goes on
         if conn.execute("SELECT to_regclass('ledgerfill.ledger_stretches')").fetchone() == (None,):
             return []
         found = conn.execute("SELECT first, last FROM ledgerfill.ledger_stretches ORDER BY first").fetchall()
