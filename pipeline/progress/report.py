@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.progress.snapshot import Snapshot
 
 Outcome = Literal["success", "failed", "interrupted", "refused"]
+HELD = 3  # exit code: another run has the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +107,8 @@ class RunReport:
         match self.outcome:
             case "success":
                 return 1 if self.missing else 0
-            case "failed":
-                return 1  # whatever it would have been before the start
+            case "failed":  # what would have been refused before the start, too; only a held store stays held
+                return HELD if self.error and self.error.exit_code == HELD else 1
         return self.error.exit_code if self.error and self.error.exit_code else 1
 
     def rate(self, amount: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.actions import Note
-from pipeline.errors import ChunkAbandoned, Interrupted, Refused
+from pipeline.errors import ChunkAbandoned, CursorTaken, Interrupted, Refused
 from pipeline.progress import report_json, report_text
 from pipeline.progress.report import RunError, RunReport
 from pipeline.progress.verification import VerifyReport
@@ -55,6 +55,9 @@ DONE = RunReport(
 )
 
 
+TAKEN = CursorTaken(LedgerRange(2, 3), LedgerRange(3, 9), "backfill", 7)
+
+
 @pytest.mark.parametrize(
     ("report", "code"),
     [
@@ -63,6 +66,8 @@ DONE = RunReport(
         (RunReport(outcome="success", missing=(LedgerRange(3, 3),)), 1),
         (FAILED, 1),
         (RunReport(outcome="failed"), 1),
+        (RunReport(outcome="failed", error=RunError.of(Refused("the server is gone"))), 1),
+        (RunReport(outcome="failed", error=RunError.of(TAKEN)), 3),
         (RunReport(outcome="refused", error=RunError.of(Refused("no"))), 2),
         (RunReport(outcome="interrupted", error=RunError.of(Interrupted(2))), 130),
         (RunReport(outcome="interrupted", error=RunError.of(Interrupted(15))), 143),
