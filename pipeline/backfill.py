@@ -16,7 +16,8 @@ from pipeline.config import BackfillSettings
 from pipeline.engine import drive
 from pipeline.errors import BackfillError, Refused
 from pipeline.plan import Plan, missing
-from pipeline.planning import check_disk, check_trusted, make_plan
+from pipeline.planning import check_disk, check_held, check_trusted, make_plan
+from pipeline.progress import report_json
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.source import OpenSource
 from pipeline.store import books, locks, network, stretches
@@ -39,6 +40,7 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         check_trusted(settings, opened.wanted)
         conn = stack.enter_context(closing(database.connect()))
         network.check(conn, opened.network_passphrase)
+        check_held(settings, conn)
         job = _Backfill(settings, database, opened, conn, Account(observer))
         if not stretches.gaps(conn, opened.wanted):
             logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
@@ -82,8 +84,9 @@ class _Backfill:
         try:
             finish = self._load(plan, this)
         except BaseException as error:
+            outcome = "failed" if isinstance(error, Exception) else "interrupted"  # by a signal, before it is an event
             with suppress(psycopg.Error):  # the lesser trouble
-                books.end_run(self._conn, this, outcome="failed", error=RunError.of(error).message)
+                books.end_run(self._conn, this, outcome=outcome, error=RunError.of(error).message)
             raise
         return self._end(this, finish)
 
@@ -94,7 +97,8 @@ class _Backfill:
             with closing(self._database.connect()) as conn:
                 report = self.report(finish, tuple(gap.ledgers for gap in stretches.gaps(conn, wanted)))
                 error = report.error.message if report.error else None
-                books.end_run(conn, this, outcome=report.outcome, error=error)
+                document = report_json.text(report_json.run_document(report))
+                books.end_run(conn, this, outcome=report.outcome, error=error, report=document)
                 return report
         except (Refused, psycopg.OperationalError) as lost:
             logger.warning("how the run ended could not be written down: %s", lost)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import psycopg
+
 from pipeline.config import EngineSettings, JobSettings
 from pipeline.coordinator import CoordinatorConfig
 from pipeline.errors import Refused
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan
 from pipeline.source import OpenSource
 from pipeline.stall import StallConfig
+from pipeline.store import stretches
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
@@ -51,6 +54,16 @@ def check_trusted(settings: JobSettings, wanted: LedgerRange) -> None:
     for ledger, _ in settings.trusted:
         if not wanted.first - 1 <= ledger <= wanted.last:
             raise Refused(f"--trusted-hash names ledger {ledger}, outside of {wanted} and the ledger before it")
+
+
+def check_held(settings: JobSettings, conn: psycopg.Connection) -> None:
+    """Raise `Refused` when the store holds a ledger under another hash than the trusted one; no run would notice."""
+    held = stretches.hashes(conn, [ledger for ledger, _ in settings.trusted])
+    for ledger, trusted in settings.trusted:
+        if held.get(ledger, trusted) != trusted:
+            raise Refused(
+                f"--trusted-hash says that ledger {ledger} is {trusted.hex()}, the store holds {held[ledger].hex()}"
+            )
 
 
 def disk_needed(plan: Plan) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline import source
 from pipeline.config import JobSettings
 from pipeline.plan import Gap, Plan
-from pipeline.planning import SAMPLES, check_trusted, disk_free, disk_needed, make_plan
+from pipeline.planning import SAMPLES, check_held, check_trusted, disk_free, disk_needed, make_plan
 from pipeline.progress.survey import Survey
 from pipeline.source import OpenSource
 from pipeline.store import network, stretches, version
@@ -24,7 +24,7 @@ def survey(settings: JobSettings) -> Survey:
     database = Database(settings)
     with source.opened(settings, database.home) as opened:
         check_trusted(settings, opened.wanted)
-        held, gaps = _look(database, opened)
+        held, gaps = _look(database, opened, settings)
         plan = make_plan(settings, opened, gaps)
         if gaps and settings.end_ledger is not None:
             opened.require(gaps[-1].ledgers.last)
@@ -48,7 +48,9 @@ def survey(settings: JobSettings) -> Survey:
         )
 
 
-def _look(database: Database, opened: OpenSource) -> tuple[tuple[LedgerRange, ...], tuple[Gap, ...]]:
+def _look(
+    database: Database, opened: OpenSource, settings: JobSettings
+) -> tuple[tuple[LedgerRange, ...], tuple[Gap, ...]]:
     """Return what the store holds of the range and what it lacks; one that does not exist yet lacks all of it."""
     conn = database.look(start=True)
     if conn is None:
@@ -57,6 +59,7 @@ def _look(database: Database, opened: OpenSource) -> tuple[tuple[LedgerRange, ..
         if version.current(conn) is None:
             return (), (Gap(ledgers=opened.wanted),)
         network.check(conn, opened.network_passphrase)
+        check_held(settings, conn)
         held = (stretch.ledgers.overlap(opened.wanted) for stretch in stretches.held(conn, opened.wanted))
         return tuple(part for part in held if part), stretches.gaps(conn, opened.wanted)
 

@@ -82,17 +82,21 @@ def unreported_document(job: str, error: RunError) -> dict[str, object]:
     return {"format": FORMAT, "job": job, "outcome": "failed", "exit_code": error.exit_code, "error": _error(error)}
 
 
+def text(document: Mapping[str, object]) -> str:
+    """Return a report as text without secrets, in ASCII: JSON's own escapes keep out what could steer a terminal."""
+    return secrets.hide(json.dumps(document, indent=2))
+
+
 def write(document: Mapping[str, object], path: Path) -> None:
     """Write a report so that a reader finds the old one or the new one, never a part. Raises `OSError`."""
-    # ASCII only: JSON's own escapes keep control characters and lone surrogates out.
-    text = secrets.hide(json.dumps(document, indent=2)) + "\n"
+    whole = text(document) + "\n"
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
-        path.write_text(text)
+        path.write_text(whole)
         return
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with part.open("w") as file:
-            file.write(text)
+            file.write(whole)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

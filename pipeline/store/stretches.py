@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,6 +45,11 @@ def gaps(conn: psycopg.Connection, ledgers: LedgerRange) -> tuple[Gap, ...]:
         Gap(ledgers=part, below=below.get(part.first), above=above.get(part.last))
         for part in missing(ledgers, [stretch.ledgers for stretch in near])
     )
+
+
+def hashes(conn: psycopg.Connection, ledgers: Sequence[int]) -> dict[int, bytes]:
+    """Return the hashes of those of `ledgers` that are here, by sequence."""
+    return dict(conn.execute(_SQL["hashes"], {"ledgers": list(ledgers)}).fetchall())
 
 
 def _near(conn: psycopg.Connection, ledgers: LedgerRange) -> list[Stretch]:

@@ -7,6 +7,10 @@ FROM ledgerfill.ledger_stretches
 WHERE last >= %(first)s::int8 - 1 AND first <= %(last)s::int8 + 1
 ORDER BY first
 
+-- name: hashes
+-- The hashes of those of some ledgers that are here.
+SELECT sequence, hash FROM ledgerfill.ledgers WHERE sequence = ANY(%(ledgers)s::int4[])
+
 -- name: all
 -- Every stretch, from below.
 SELECT first, last, previous_hash, first_hash, last_hash, job, run_id, updated_at
