@@ -12,7 +12,7 @@ from pipeline.errors import Refused
 from workers.failures import SourceError
 from workers.messages import LakeSpec, LedgerRange, StreamSpec, WorkerConfig
 from workers.results import ResultFolder
-from workers.sources import FetchLimits, Lake, LakeFlags, Stream, find_lake, prepare_stream
+from workers.sources import FIRST_CLOSED, FetchLimits, Lake, LakeFlags, Stream, find_lake, prepare_stream
 
 STREAM = "stream:"
 _ON_DISK = 1 << 62  # bytes: more than shared memory has, so that a spooled stream goes to the disk
@@ -71,6 +71,8 @@ def opened(settings: JobSettings, folder: Path) -> Iterator[OpenSource]:
 
 
 def _lake(settings: JobSettings) -> OpenSource:
+    if settings.start_ledger < FIRST_CLOSED:
+        raise Refused(f"a lake begins with ledger {FIRST_CLOSED}: the one before it, the genesis, was never closed")
     flags = LakeFlags(
         ledgers_per_object=settings.ledgers_per_object,
         objects_per_partition=settings.objects_per_partition,

@@ -76,6 +76,13 @@ def test_books_keep_the_report(settings, conn: psycopg.Connection) -> None:
     assert (kept["range"], kept["committed"], kept["rows"]) == ([FIRST, LAST], [[FIRST, LAST]], dict(report.rows))
 
 
+def test_genesis_is_refused(settings, conn: psycopg.Connection) -> None:
+    """A lake never has ledger 1: nobody has to wait for it as for a hole."""
+    with pytest.raises(Refused, match="a lake begins with ledger 2"):
+        backfill.run(settings(start_ledger=1), Silent())
+    assert last_run(conn) is None
+
+
 def test_run_that_a_signal_broke_off_is_written_down_as_interrupted(settings, conn: psycopg.Connection) -> None:
     """A signal that comes where none is caught is no failure of the run."""
     with pytest.raises(KeyboardInterrupt):

@@ -7,11 +7,12 @@ from workers.messages import LakeSpec, WorkerConfig
 from workers.sources.bucket import FetchLimits
 from workers.sources.finding import FoundLake, LakeFlags, find_lake
 from workers.sources.lake import Lake
-from workers.sources.layout import Layout
+from workers.sources.layout import FIRST_CLOSED, Layout
 from workers.sources.reading import Object, Reading, Source, Unopened
 from workers.sources.stream import PreparedStream, Stream, prepare_stream
 
 __all__ = [
+    "FIRST_CLOSED",
     "FetchLimits",
     "FoundLake",
     "Lake",
