@@ -271,7 +271,8 @@ class Coordinator:
 
     def _hand_out(self, now: float) -> None:
         while (worker := self._crew.free()) and (chunk := self._next_chunk(now)):
-            task = self._crew.give(worker, chunk, self._config.stall.deadline_s(chunk.stored), now)
+            deadline_s = self._config.stall.deadline_s(chunk.stored, len(chunk.ledgers))
+            task = self._crew.give(worker, chunk, deadline_s, now)
             self._actions.append(Dispatch(worker.number, task))
 
     def _next_chunk(self, now: float) -> Chunk | None:

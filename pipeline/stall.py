@@ -19,7 +19,10 @@ class StallConfig:
 
     floor_s: float = 20.0
     ceiling_s: float = 600.0
-    slow_bytes_per_s: float = 64 << 10  # stored bytes: an attempt slower than this is late, between floor and ceiling
+    # An attempt slower than either is late, between floor and ceiling: by its stored bytes, and by its ledgers, for a
+    # request takes its time however little it fetches.
+    slow_bytes_per_s: float = 64 << 10
+    slow_ledgers_per_s: float = 20.0
     max_attempts: int = 3
     max_deaths: int = 3  # workers that die of one chunk make it poison
     backoff_s: float = 1.0  # doubles with each repetition
@@ -38,15 +41,16 @@ class StallConfig:
         for name in ("max_attempts", "max_deaths"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: at least 1")
-        for name in ("slow_bytes_per_s", "start_deadline_s"):
+        for name in ("slow_bytes_per_s", "slow_ledgers_per_s", "start_deadline_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name):g}: more than 0")
         if self.hole_deadline_s < 0:
             raise ValueError(f"hole_deadline_s is {self.hole_deadline_s:g}: at least 0")
 
-    def deadline_s(self, stored_bytes: int) -> float:
-        """Return how long one attempt at that many stored bytes may take."""
-        return min(max(stored_bytes / self.slow_bytes_per_s, self.floor_s), self.ceiling_s)
+    def deadline_s(self, stored_bytes: int, ledgers: int) -> float:
+        """Return how long one attempt at so many ledgers, of so many stored bytes together, may take."""
+        slow_s = max(stored_bytes / self.slow_bytes_per_s, ledgers / self.slow_ledgers_per_s)
+        return min(max(slow_s, self.floor_s), self.ceiling_s)
 
     def backoff_after(self, tries: int) -> float:
         """Return the seconds to wait before trying again after `tries` failed, from 1."""

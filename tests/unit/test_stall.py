@@ -56,13 +56,23 @@ def test_the_next_step_is_when_lateness_changes(holds_head: bool, suspected: boo
 
 
 @pytest.mark.parametrize(
-    ("stored_bytes", "deadline_s"),
-    [(0, 20.0), (1000 * 19, 20.0), (1000 * 21, 21.0), (1000 * 600, 600.0), (1 << 40, 600.0)],
+    ("stored_bytes", "ledgers", "deadline_s"),
+    [
+        (0, 1, 20.0),
+        (1000 * 19, 1, 20.0),
+        (1000 * 21, 1, 21.0),
+        (1000 * 600, 1, 600.0),
+        (1 << 40, 1, 600.0),
+        (1000, 199, 20.0),
+        (1000, 210, 21.0),
+        (1000 * 22, 210, 22.0),
+        (1000, 10_000, 600.0),
+    ],
 )
-def test_the_deadline_goes_by_bytes(stored_bytes: int, deadline_s: float):
-    """A large chunk may take longer than a small one, between the floor and the ceiling."""
-    config = StallConfig(floor_s=20.0, ceiling_s=600.0, slow_bytes_per_s=1000)
-    assert config.deadline_s(stored_bytes) == deadline_s
+def test_the_deadline_goes_by_bytes_and_ledgers(stored_bytes: int, ledgers: int, deadline_s: float):
+    """A large chunk may take longer than a small one, and so may one of many small objects, from floor to ceiling."""
+    config = StallConfig(floor_s=20.0, ceiling_s=600.0, slow_bytes_per_s=1000, slow_ledgers_per_s=10)
+    assert config.deadline_s(stored_bytes, ledgers) == deadline_s
 
 
 def test_back_off_doubles_up_to_its_ceiling():
