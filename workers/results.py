@@ -74,7 +74,8 @@ def _free_memory(folder: Path) -> int:
 
 
 @tenacity.retry(
-    retry=tenacity.retry_if_exception_type(FileNotFoundError),  # the last of the other runs has removed the root
+    # The last of the other runs has just removed the root; `mkdir` then says that it exists and is no folder.
+    retry=tenacity.retry_if_exception_type((FileNotFoundError, FileExistsError)),
     stop=tenacity.stop_after_attempt(100),
     reraise=True,
 )
