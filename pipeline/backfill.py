@@ -13,7 +13,7 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
-from pipeline.engine import drive
+from pipeline.engine import Commits, drive
 from pipeline.errors import BackfillError, Refused
 from pipeline.plan import Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted, make_plan
@@ -100,7 +100,7 @@ class _Backfill:
                 document = report_json.text(report_json.run_document(report))
                 books.end_run(conn, this, outcome=report.outcome, error=error, report=document)
                 return report
-        except (Refused, psycopg.OperationalError) as lost:
+        except (Refused, psycopg.Error) as lost:
             logger.warning("how the run ended could not be written down: %s", lost)
             unknown = BackfillError(f"the run ended well, but that could not be written down: {lost}")
             finish = finish if finish.error else Finish("failed", unknown)
@@ -148,8 +148,8 @@ class _Backfill:
 
     def _load(self, plan: Plan, this: Run) -> Finish:
         with closing(Committer(self._database.connect, this)) as committer:
-            commit = self._account.counting(committer.commit)
-            return drive(plan, self._settings, self._source, self._database.home, commit, self._account)
+            commits = Commits(self._account.counting(committer.commit), committer.cancel)
+            return drive(plan, self._settings, self._source, self._database.home, commits, self._account)
 
     def _info(self, plan: Plan, this: Run) -> RunInfo:
         settings = self._settings

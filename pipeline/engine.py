@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -28,6 +29,7 @@ from workers.results import ResultFolder
 
 logger = logging.getLogger(__name__)
 SNAPSHOT_S = 0.25  # how often observers see the run
+_GRACE_S, _AT_ONCE_S = 0.5, 3.0  # what a commit has before it is cancelled, and then, where a run ends at once
 
 
 class Watcher(Protocol):
@@ -40,21 +42,26 @@ class Watcher(Protocol):
         """See a step against a stall."""
 
 
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """What is done with chunks whose turn has come."""
+
+    commit: Callable[[ReadyChunk], Committed]  # called in ledger order, on one thread that is not the main one
+    cancel: Callable[[], None]  # ends the one in hand, from the main thread: a second interrupt does not wait for it
+
+
 def drive(
     plan: Plan,
     settings: EngineSettings,
     source: OpenSource,
     home: Path,
-    commit: Callable[[ReadyChunk], Committed],
+    commits: Commits,
     watcher: Watcher,
 ) -> Finish:
-    """Run `plan` with worker processes of its own, and return how it ended; nothing of it is left behind then.
-
-    `commit` is called with one chunk after another, in ledger order, on one thread that is not the caller's.
-    """
+    """Run `plan` with worker processes of its own, and return how it ended; nothing of it is left behind then."""
     with ResultFolder(settings.window_bytes, home) as folder, Pool(source.worker_config) as pool:
         coordinator = Coordinator(plan, coordinator_config(settings), result_dir=str(folder.path))
-        return Engine(coordinator, pool, commit, watcher).run()
+        return Engine(coordinator, pool, CommitThread(commits), watcher).run()
 
 
 class CommitThread:
@@ -63,9 +70,9 @@ class CommitThread:
     After the first that fails nothing is carried out any more: one `CommitFailed` answers all that are left.
     """
 
-    def __init__(self, commit: Callable[[ReadyChunk], Committed]) -> None:
-        """Start the thread; `commit` is called on it alone."""
-        self._commit = commit
+    def __init__(self, commits: Commits) -> None:
+        """Start the thread; `commit` is called on it alone, `cancel` never."""
+        self._commits = commits
         self._todo: queue.SimpleQueue[ReadyChunk | None] = queue.SimpleQueue()
         self._answers: deque[Committed | CommitFailed] = deque()
         self.readable, self._wake = os.pipe()
@@ -82,20 +89,34 @@ class CommitThread:
             os.read(self.readable, 1)
             yield self._answers.popleft()
 
-    def close(self) -> None:
-        """End the thread after the commit it is in; what was asked for behind that is left undone."""
+    def close(self, *, at_once: bool = False) -> None:
+        """End the thread after the commit it is in; what was asked for behind that is left undone.
+
+        `at_once`: cancel that commit if it takes long, and leave it to itself if even that does not end it.
+        """
         with contextlib.suppress(queue.Empty):
             while True:
                 self._todo.get_nowait()
         self._todo.put(None)
+        if at_once and not self._ended_at_once():
+            logger.warning("not waiting for a commit that does not end")
+            return  # it may still write to the pipe
         self._thread.join()
         os.close(self.readable)
         os.close(self._wake)
 
+    def _ended_at_once(self) -> bool:
+        self._thread.join(_GRACE_S)
+        end = time.monotonic() + _AT_ONCE_S
+        while self._thread.is_alive() and time.monotonic() < end:
+            self._commits.cancel()  # again and again: between two statements it finds nothing to cancel
+            self._thread.join(0.1)
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         while (chunk := self._todo.get()) is not None:
             try:
-                answer: Committed | CommitFailed = self._commit(chunk)
+                answer: Committed | CommitFailed = self._commits.commit(chunk)
             except Exception as error:  # a thread's outermost door: what it is gets decided where the run ends
                 answer = CommitFailed(error)
             self._answers.append(answer)
@@ -146,12 +167,9 @@ class Signals:
 class Engine:
     """One run: `run` returns how it ended, when all workers are idle or gone and no commit is outstanding."""
 
-    def __init__(
-        self, coordinator: Coordinator, pool: Pool, commit: Callable[[ReadyChunk], Committed], watcher: Watcher
-    ) -> None:
+    def __init__(self, coordinator: Coordinator, pool: Pool, commits: CommitThread, watcher: Watcher) -> None:
         """Join the parts of a run; the pool is the caller's to close."""
-        self._coordinator, self._pool, self._watcher = coordinator, pool, watcher
-        self._commits = CommitThread(commit)
+        self._coordinator, self._pool, self._commits, self._watcher = coordinator, pool, commits, watcher
         self._signals = Signals()
         self._finish: Finish | None = None
         self._shown = 0.0
@@ -167,7 +185,8 @@ class Engine:
                     self._show()
                 return self._finish
         finally:
-            self._commits.close()
+            # After one interrupt no commit is outstanding here; after two, one may be.
+            self._commits.close(at_once=self._finish is not None and self._finish.outcome == "interrupted")
             self._signals.close()
 
     def _wait(self) -> list[Event]:

@@ -12,7 +12,7 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import ReadyChunk
 from pipeline.config import VerifySettings
-from pipeline.engine import drive
+from pipeline.engine import Commits, drive
 from pipeline.errors import RowsUnlike
 from pipeline.events import Committed
 from pipeline.plan import Gap
@@ -21,6 +21,7 @@ from pipeline.progress.report import Observer, RunError
 from pipeline.progress.verification import VerifyReport
 from pipeline.store import network, stretches
 from pipeline.store.compare import compare
+from pipeline.store.connection import cancel
 from pipeline.store.database import Database
 
 
@@ -40,7 +41,8 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
             if (part := stretch.ledgers.overlap(opened.wanted))
         )
         plan = make_plan(settings, opened, parts)
-        finish = drive(plan, settings, opened, database.home, account.counting(partial(_compare, conn)), account)
+        commits = Commits(account.counting(partial(_compare, conn)), partial(cancel, conn))
+        finish = drive(plan, settings, opened, database.home, commits, account)
         unlike = isinstance(finish.error, RowsUnlike)
         return VerifyReport(
             source=settings.source_shown,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
@@ -10,13 +11,22 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_delay,
+    stop_any,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from pipeline.actions import ReadyChunk
 from pipeline.errors import CommitRefused, RowsDiffer
 from pipeline.events import Committed
 from pipeline.store import partitions, queries
 from pipeline.store.books import Run
+from pipeline.store.connection import cancel
 from pipeline.store.swap import Swap, SwapLost
 from workers.messages import TABLES, LedgerRange, Section
 
@@ -37,12 +47,21 @@ class Committer:
         """Connect; `connect` is called again when the connection breaks, for `reconnect_s` seconds at most."""
         self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
         self._epoch = 0
+        self._cancelled = threading.Event()
         self._room: LedgerRange | None = None  # ledgers whose partitions are known to be there
         self._conn = self._reconnected()
 
     def close(self) -> None:
         """End the connection."""
         self._conn.close()
+
+    def cancel(self) -> None:
+        """End the commit in hand with `CommitRefused`, from another thread, unless it is too late for that.
+
+        Once cancelled it does not connect again. Between two statements there is nothing to cancel: call it repeatedly.
+        """
+        self._cancelled.set()
+        cancel(self._conn)
 
     def commit(self, chunk: ReadyChunk) -> Committed:
         """Write `chunk` and return the rows by table as PostgreSQL counted them.
@@ -61,7 +80,8 @@ class Committer:
         swap = Swap(chunk, self._run, uuid4())
         for attempt in Retrying(
             retry=retry_if_exception(self._lost_connection),
-            stop=stop_after_delay(self._reconnect_s),
+            stop=stop_any(stop_after_delay(self._reconnect_s), stop_when_event_set(self._cancelled)),
+            sleep=sleep_using_event(self._cancelled),
             wait=wait_random_exponential(multiplier=0.1, max=5.0),
             reraise=True,
         ):

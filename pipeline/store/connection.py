@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -16,6 +17,7 @@ from pipeline.errors import Refused
 from pipeline.store import tls, version
 
 OLDEST_SERVER = 15  # major version
+_CANCEL_S = 1.0
 _SCHEMA = "ledgerfill"
 _PREFIX = re.compile(
     r"^(?:connection (?:failed|is bad): )?(?:connection to server (?:at|on) .*? failed: )?(?:FATAL: +)?"
@@ -106,6 +108,12 @@ def connect(
         conn.close()
         raise
     return conn
+
+
+def cancel(conn: psycopg.Connection) -> None:
+    """Ask the server to give up what it does for `conn`, from any thread; where it cannot be asked, do nothing."""
+    with suppress(psycopg.Error):
+        conn.cancel_safe(timeout=_CANCEL_S)
 
 
 def _parameters(url: str) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import handmade
 import psycopg
 import pytest
 
-from pipeline.errors import BrokenSeam, CursorMoved, CursorTaken, HandedOff, RowsDiffer
+from pipeline.errors import BrokenSeam, CommitRefused, CursorMoved, CursorTaken, HandedOff, RowsDiffer
 from pipeline.plan import Gap
 from pipeline.store import books, stretches
 from pipeline.store.commit import Committer
@@ -163,3 +165,23 @@ def test_live_ingestion_takes_over(committer: Committer, connect: Connect, conn:
     with pytest.raises(HandedOff, match="stands at ledger 120") as caught:
         committer.commit(handmade.chunk(tmp_path, 105, 109, gap=gap))
     assert caught.value.exit_code == 0
+
+
+def test_cancelled_commit_leaves_nothing(connect: Connect, conn: psycopg.Connection, tmp_path: Path) -> None:
+    """A commit that waits for a lock of somebody else's ends when it is cancelled, its session's transaction too."""
+    committer = Committer(connect, run_of(conn))
+    committer.commit(handmade.chunk(tmp_path, 100, 104))
+    chunk = handmade.chunk(tmp_path, 105, 109)
+    with ThreadPoolExecutor() as pool, connect() as other:
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE ledgerfill.events")
+        pending = pool.submit(committer.commit, chunk)
+        while not conn.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'").fetchone():
+            time.sleep(0.01)
+        committer.cancel()
+        with pytest.raises(CommitRefused, match="canceling statement"):
+            pending.result(10)
+        other.execute("ROLLBACK")
+    assert held(conn) == ["100-104"]
+    assert conn.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,)
+    committer.close()
