@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import obstore
 import tenacity
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from workers.failures import SourceError, classify
-from workers.sources.objects import open_store
+from workers.sources.objects import ObjectStore, open_store
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_SIZES_AT_ONCE = 64  # requests without a body
 _LISTING_PAGE = 1000  # keys; what one request for a listing returns
 
 
@@ -36,6 +39,7 @@ class Bucket:
     def __init__(self, url: str, limits: FetchLimits) -> None:
         """Open the store at `url`; nothing is requested."""
         self.limits = limits
+        self._url = url
         self._store = open_store(url, timeout_s=limits.timeout_s)
         self.sorted = not isinstance(self._store, LocalStore)  # whether a listing comes in the order of its keys
 
@@ -77,17 +81,19 @@ class Bucket:
         return list(listed["common_prefixes"]), [entry["path"] for entry in listed["objects"]]
 
     def sizes(self, keys: Iterable[str], limit_s: float) -> dict[str, int]:
-        """Return the stored bytes of each object; what is missing, or late by `limit_s` seconds, is left out."""
-        return asyncio.run(self._sizes(list(dict.fromkeys(keys)), limit_s))
+        """Return the stored bytes of each object; what is missing, or late by `limit_s` seconds, is left out.
 
-    async def _sizes(self, keys: Sequence[str], limit_s: float) -> dict[str, int]:
-        asked = {asyncio.ensure_future(obstore.head_async(self._store, key)): key for key in keys}
-        if not asked:
+        By threads, which all end here: what obstore's coroutines leave to its own threads now and then aborts a
+        process that ends soon after.
+        """
+        names = list(dict.fromkeys(keys))
+        if not names:
             return {}
-        answered, late = await asyncio.wait(asked, timeout=limit_s)
-        for request in late:
-            request.cancel()
-        return {asked[request]: request.result()["size"] for request in answered if request.exception() is None}
+        store = open_store(self._url, timeout_s=limit_s)  # a late request gives up by itself
+        deadline = time.monotonic() + limit_s
+        with ThreadPoolExecutor(min(len(names), _SIZES_AT_ONCE), thread_name_prefix="size") as threads:
+            sizes = threads.map(lambda key: _size(store, key, deadline), names)
+            return {key: size for key, size in zip(names, sizes, strict=True) if size is not None}
 
     def _asked(self, name: str | None, ask: Callable[[], T], attempts: int | None = None) -> T:
         retrying = tenacity.Retrying(
@@ -101,6 +107,16 @@ class Bucket:
             return retrying(ask)
         except Exception as error:  # an edge: every way to fail becomes a `Failure`, by `classify` alone
             raise SourceError(classify(error, name=name)) from error
+
+
+def _size(store: ObjectStore, key: str, deadline: float) -> int | None:
+    """Return the stored bytes of an object; None where it does not say, or its turn comes too late."""
+    if time.monotonic() > deadline:
+        return None
+    try:
+        return int(obstore.head(store, key)["size"])
+    except (BaseError, OSError):
+        return None
 
 
 def _is_worth_a_retry(error: BaseException) -> bool:
