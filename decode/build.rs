@@ -127,8 +127,11 @@ impl<'a> Schema<'a> {
         }
         out.push_str("}\n");
         for (name, definition) in &self.types {
-            let _ = writeln!(out, "/// Skips one `{name}`.\npub fn {}(c: &mut Cursor) -> Checked {{", snake(name));
             let body = self.body(name, definition);
+            let inline =
+                if body.lines().count() <= 6 && !self.recursive.contains(name) { "#[inline(always)]\n" } else { "" };
+            let _ =
+                writeln!(out, "/// Skips one `{name}`.\n{inline}pub fn {}(c: &mut Cursor) -> Checked {{", snake(name));
             if self.recursive.contains(name) {
                 let _ = writeln!(out, "c.enter()?;\n{body}c.leave();\nOk(())\n}}");
             } else {

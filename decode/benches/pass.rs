@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stellar_xdr::{LedgerCloseMetaBatch, Limits, ReadXdr};
 
+const PASSES_A_TURN: usize = 4;
 const NANOSECONDS_A_MILLISECOND: f64 = 1e6;
 
 /// A lake in memory: its objects in ledger order, in chunks that link.
@@ -235,9 +236,12 @@ fn best<const N: usize>(budget: Duration, clock: fn() -> Duration, mut works: [&
             break;
         }
         for (work, best) in works.iter_mut().zip(&mut best) {
-            let began = clock();
-            work();
-            *best = (clock() - began).min(*best);
+            // a worker goes on and on: after the first of a turn the caches are its own
+            for _ in 0..PASSES_A_TURN {
+                let began = clock();
+                work();
+                *best = (clock() - began).min(*best);
+            }
         }
     }
     best

@@ -39,19 +39,19 @@ impl Stream {
     }
 
     /// Begins a row of `fields` fields.
-    #[inline]
+    #[inline(always)]
     pub fn row(&mut self, fields: u16) {
         self.rows += 1;
         self.bytes.extend_from_slice(&fields.to_be_bytes());
     }
 
     /// NULL.
-    #[inline]
+    #[inline(always)]
     pub fn null(&mut self) {
         self.bytes.extend_from_slice(&NULL);
     }
 
-    #[inline]
+    #[inline(always)]
     fn fixed<const N: usize, const M: usize>(&mut self, value: [u8; N]) {
         let mut field = [0; M];
         field[3] = N as u8;
@@ -60,44 +60,44 @@ impl Stream {
     }
 
     /// `bool`.
-    #[inline]
+    #[inline(always)]
     pub fn boolean(&mut self, value: bool) {
         self.fixed::<1, 5>([u8::from(value)]);
     }
 
     /// `int2`.
-    #[inline]
+    #[inline(always)]
     pub fn int2(&mut self, value: i16) {
         self.fixed::<2, 6>(value.to_be_bytes());
     }
 
     /// `int4`.
-    #[inline]
+    #[inline(always)]
     pub fn int4(&mut self, value: i32) {
         self.fixed::<4, 8>(value.to_be_bytes());
     }
 
     /// `int8`, also `timestamptz`.
-    #[inline]
+    #[inline(always)]
     pub fn int8(&mut self, value: i64) {
         self.fixed::<8, 12>(value.to_be_bytes());
     }
 
     /// `bytea`.
-    #[inline]
+    #[inline(always)]
     pub fn bytea(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
         self.bytes.extend_from_slice(value);
     }
 
     /// `bytea` of 32 bytes.
-    #[inline]
+    #[inline(always)]
     pub fn hash(&mut self, value: &[u8; 32]) {
         self.fixed::<32, 36>(*value);
     }
 
     /// `bytea` of 33 bytes: the version byte of a strkey, then 32 bytes.
-    #[inline]
+    #[inline(always)]
     pub fn address(&mut self, version: u8, key: &[u8; 32]) {
         let mut field = [0; 37];
         field[3] = 33;

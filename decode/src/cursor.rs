@@ -116,11 +116,13 @@ impl<'a> Cursor<'a> {
     /// Moves past `n` bytes and the zeros that fill up to a multiple of four.
     #[inline]
     pub fn padded(&mut self, n: usize) -> Checked {
-        self.skip(n)?;
-        let at = self.at;
-        self.skip(n.wrapping_neg() % 4)?;
-        if self.bytes[at..self.at].iter().any(|byte| *byte != 0) {
-            return Err(Fault::new(at, "zero padding", format!("{:?}", &self.bytes[at..self.at])));
+        let padding = n.wrapping_neg() % 4;
+        self.skip(n + padding)?;
+        if padding > 0 {
+            let last = self.bytes[..self.at].last_chunk().map_or(0, |four| u32::from_be_bytes(*four));
+            if last << (32 - 8 * padding) != 0 {
+                return Err(self.filled(padding));
+            }
         }
         Ok(())
     }
@@ -145,6 +147,13 @@ impl<'a> Cursor<'a> {
     #[cold]
     pub fn refuse_value<T>(&self, at: usize, expected: &str, found: i32) -> Checked<T> {
         Err(Fault::new(at, expected, found.to_string()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn filled(&self, padding: usize) -> Box<Fault> {
+        let at = self.at - padding;
+        Fault::new(at, "zero padding", format!("{:?}", &self.bytes[at..self.at]))
     }
 
     #[cold]
