@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Roofline:
     rust_s: float
     client_s: float
     server_s: float
+    client_whole_s: float  # with its start and its connection
 
     def rate(self, ledgers: int) -> float:
         """Return ledgers a second on all cores."""
@@ -80,7 +82,7 @@ def _measure(lake: inputs.Input, rounds: int, store: server.Store) -> None:
     )
     figures.share(
         "coordinator beyond a bare COPY client, of the run's CPU",
-        [(run.coordinator_s - limit.client_s) / (run.coordinator_s + run.workers_s) for limit, run in turns],
+        [(run.coordinator_s - limit.client_whole_s) / (run.coordinator_s + run.workers_s) for limit, run in turns],
         OVERHEAD,
     )
     _show_memory(max(len(chunk) for chunk in cut), ledgers, [run for _, run in turns])
@@ -111,21 +113,27 @@ def _show_memory(most: int, ledgers: int, runs: list[Run]) -> None:
 
 
 def _roofline(lake: inputs.Input, store: server.Store) -> Roofline:
-    """Pass over the lake in Rust, then copy the rows by a bare client; a chunk's rows at a time are in memory."""
+    """Pass over the lake in Rust and let a bare client copy the rows, chunk by chunk."""
     store.empty()
     alone = rust.Alone(lake, lake.chunks())
-    client_s = rust_s = 0.0
+    command = [sys.executable, str(Path(__file__).with_name("client.py")), store.url]
+    client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert client.stdin is not None
+    assert client.stdout is not None
+    copy_s = rust_s = 0.0
     before = store.cpu_s()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         for number, done in enumerate(chunks.decoded(lake, Path(folder))):
             rust_s += alone.one(number).cpu_s
-            rows = chunks.rows_of(done)
+            sections = (f"{part.table} {part.offset} {part.length}" for part in done.sections)
+            print(done.path, *sections, file=client.stdin, flush=True)
+            copy_s += float(client.stdout.readline())
             Path(done.path).unlink()
-            began = server.own_cpu_s()
-            store.copy(rows)
-            client_s += server.own_cpu_s() - began
+    client.stdin.close()
+    whole_s = Usage.until_end(client).own_s
+    client.stdout.close()
     alone.close()
-    return Roofline(rust_s, client_s, store.cpu_s() - before)
+    return Roofline(rust_s, copy_s, store.cpu_s() - before, whole_s)
 
 
 def _run(lake: inputs.Input, store: server.Store) -> Run:

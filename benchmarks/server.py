@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,8 +75,3 @@ def store() -> Iterator[Store]:
     finally:
         embedded.reset()
         shutil.rmtree(home)
-
-
-def own_cpu_s() -> float:
-    """Return the CPU seconds of this very process so far."""
-    return time.process_time()

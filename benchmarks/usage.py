@@ -7,6 +7,7 @@ import select
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -23,7 +24,7 @@ class Usage:
     peaks: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def until_end(cls, process: subprocess.Popen[bytes]) -> Usage:
+    def until_end(cls, process: subprocess.Popen[Any]) -> Usage:
         """Look at a coordinator and its workers until it ends, and wait for it."""
         usage = cls()
         coordinator = psutil.Process(process.pid)
