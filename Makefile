@@ -37,6 +37,9 @@ lint: install
 test-rust: install
 	cargo test --manifest-path decode/Cargo.toml --workspace --release --quiet
 
+bench: install
+	@for name in decode worker commit run; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
 demo: install
 	@tools/demo.sh
 
