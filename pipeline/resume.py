@@ -26,7 +26,8 @@ def resume_command(settings: JobSettings, job: str = "backfill") -> str:
     for name, field in type(settings).model_fields.items():
         if name in settings.model_fields_set and name not in _OUTPUT_ONLY:
             words += _words(flag_of(field.alias or name), getattr(settings, name))
-    return shlex.join(words)
+    home = os.environ.get("LEDGERFILL_HOME") if settings.database is None else None  # whose embedded store it is
+    return (f"LEDGERFILL_HOME={shlex.quote(home)} " if home else "") + shlex.join(words)
 
 
 def _words(flag: str, value: object) -> list[str]:

@@ -18,7 +18,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["bin/ledgerfill"])
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.delenv("LEDGERFILL_DATABASE", raising=False)
+    for name in ("LEDGERFILL_DATABASE", "LEDGERFILL_HOME"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def resume(**flags: object) -> str:
@@ -48,6 +49,14 @@ def test_command_is_quoted_for_a_shell() -> None:
     """Blanks and quotes in names come through a shell unharmed."""
     source = "it's a $lake; rm -rf"
     assert shlex.split(resume(source=source))[3] == source
+
+
+def test_embedded_store_is_named_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of one's own goes before the command, as a shell takes it; a server that was named needs none."""
+    monkeypatch.setenv("LEDGERFILL_HOME", "/data/it's mine")
+    words = shlex.split(resume())
+    assert words[:3] == ["LEDGERFILL_HOME=/data/it's mine", "bin/ledgerfill", "backfill"]
+    assert "LEDGERFILL_HOME" not in resume(database="postgresql://host/name")
 
 
 def test_password_is_never_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
