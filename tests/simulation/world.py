@@ -21,8 +21,8 @@ from pipeline.errors import BackfillError
 from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, Tick, WorkerDied
 from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, Section, Task
 
-MOST_STEPS = 20_000
-MOST_SECONDS = 3_000.0
+MOST_STEPS = 4000
+MOST_SECONDS = 2000.0
 
 
 @dataclass

@@ -184,3 +184,17 @@ def test_workers_that_never_start_end_the_run():
     assert isinstance(ended, Finish)
     assert isinstance(ended.error, WorkersLost)
     assert "3 in a row failed" in str(ended.error)
+
+
+def test_success_is_never_said_over_missing_data():
+    """Should the supply ever end early, by a defect of the program, the run fails and counts what it has."""
+    run = Run((1, 60), workers=1, window=2)
+    run.up(1)
+    run.coordinator._supply.stop()
+    run.done(1)
+    run.done(2)
+    run.committed(1, 10)
+    finish = run.committed(11, 20)[-1]
+    assert isinstance(finish, Finish)
+    assert finish.outcome == "failed"
+    assert str(finish.error) == "nothing is left to do, but only 20 of 60 ledgers were committed"
