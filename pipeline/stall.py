@@ -1,7 +1,7 @@
 """What to do about an attempt that is late or has failed: the rules, given `now`.
 
-The steps are suspect, (hedge,) re-dispatch, (split,) abort; those in brackets have their place in `overdue` and in
-`after_failure` and are not taken yet.
+The steps are suspect, (hedge,) re-dispatch, (split,) abort. Those in brackets are not taken yet; their places are
+`Late`, between suspect and overdue, and `after_failure`, before giving up.
 """
 
 from __future__ import annotations
