@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import JobSettings
+from pipeline.config import JobSettings, SourceSettings
 from pipeline.errors import Refused
 from workers.failures import SourceError
 from workers.messages import LakeSpec, LedgerRange, StreamSpec, WorkerConfig
 from workers.results import ResultFolder
-from workers.sources import FIRST_CLOSED, FetchLimits, Lake, LakeFlags, Stream, find_lake, prepare_stream
+from workers.sources import FIRST_CLOSED, FetchLimits, FoundLake, Lake, LakeFlags, Stream, find_lake, prepare_stream
 
 STREAM = "stream:"
 _ON_DISK = 1 << 62  # bytes: more than shared memory has, so that a spooled stream goes to the disk
@@ -70,9 +70,8 @@ def opened(settings: JobSettings, folder: Path) -> Iterator[OpenSource]:
             yield _lake(settings)
 
 
-def _lake(settings: JobSettings) -> OpenSource:
-    if settings.start_ledger < FIRST_CLOSED:
-        raise Refused(f"a lake begins with ledger {FIRST_CLOSED}: the one before it, the genesis, was never closed")
+def find(settings: SourceSettings, *, ledger: int | None = None) -> FoundLake:
+    """Open the lake that the settings name, which should hold `ledger`. Raises `Refused` where it cannot be used."""
     flags = LakeFlags(
         ledgers_per_object=settings.ledgers_per_object,
         objects_per_partition=settings.objects_per_partition,
@@ -84,7 +83,14 @@ def _lake(settings: JobSettings) -> OpenSource:
         attempts=settings.fetch_attempts,
         max_object_bytes=settings.max_object_bytes,
     )
-    found = find_lake(settings.source, ledger=settings.end_ledger, flags=flags, limits=limits)
+    with refusing():
+        return find_lake(settings.source, ledger=ledger, flags=flags, limits=limits)
+
+
+def _lake(settings: JobSettings) -> OpenSource:
+    if settings.start_ledger < FIRST_CLOSED:
+        raise Refused(f"a lake begins with ledger {FIRST_CLOSED}: the one before it, the genesis, was never closed")
+    found = find(settings, ledger=settings.end_ledger)
     lake, newest = found.lake, found.newest
     if settings.end_ledger is None and newest is None:
         raise Refused(f"there are no ledgers in {settings.source_shown}")

@@ -10,9 +10,8 @@ from pipeline.config import LakeSettings
 from pipeline.errors import Refused
 from pipeline.progress import units
 from pipeline.progress.printable import printable
-from workers.failures import SourceError
+from pipeline.source import find, refusing
 from workers.messages import LakeSpec, LedgerRange
-from workers.sources import FetchLimits, FoundLake, LakeFlags, find_lake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,34 +24,13 @@ class LakeInfo:
     ledgers: LedgerRange | None
 
 
-def find(settings: LakeSettings, *, ledger: int | None = None) -> FoundLake:
-    """Open the lake that the settings name. `Refused` where it cannot be used."""
-    flags = LakeFlags(
-        ledgers_per_object=settings.ledgers_per_object,
-        objects_per_partition=settings.objects_per_partition,
-        suffix=settings.suffix,
-    )
-    limits = FetchLimits(
-        concurrency=settings.fetch_concurrency,
-        timeout_s=settings.fetch_timeout_s,
-        attempts=settings.fetch_attempts,
-        max_object_bytes=settings.max_object_bytes,
-    )
-    try:
-        return find_lake(settings.source, ledger=ledger, flags=flags, limits=limits)
-    except SourceError as error:
-        raise Refused(str(error)) from error
-
-
 def look(settings: LakeSettings) -> LakeInfo:
     """Look at a lake: its manifest, and one listing for each end. `Refused` where it does not answer."""
     if settings.source.startswith("stream:"):
         raise Refused(f"{settings.source_shown} is a stream, not a lake")
     found = find(settings)
-    try:
+    with refusing():
         oldest, newest = found.lake.oldest(), found.lake.newest()
-    except SourceError as error:
-        raise Refused(str(error)) from error
     return LakeInfo(
         url=settings.source_shown,
         spec=found.lake.spec,

@@ -12,13 +12,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.cli.job import print_lines
-from pipeline.cli.lake_info import find
 from pipeline.config import LakeSettings, cores
 from pipeline.errors import BackfillError, Refused
 from pipeline.progress import units
 from pipeline.progress.printable import printable
+from pipeline.source import find, refusing
 from workers import _decode
-from workers.failures import SourceError
 from workers.messages import MAX_LEDGER, LedgerRange
 from workers.sources import FetchLimits, Lake
 from workers.sources.bucket import Bucket
@@ -99,7 +98,7 @@ def _source(url: str) -> tuple[Objects, str]:
         raise Refused(f"lake {url} has no manifest, which names its network")
     objects: Objects = []
     stored = 0
-    try:
+    with refusing():
         for ledgers in _held(found.lake):
             read = found.lake.read(ledgers)
             if read.failure:
@@ -108,8 +107,6 @@ def _source(url: str) -> tuple[Objects, str]:
             stored += read.stored_bytes
             if stored > _MOST_SOURCE_BYTES:
                 raise Refused(f"lake {url} has more than {units.size(_MOST_SOURCE_BYTES)} to repeat")
-    except SourceError as error:
-        raise Refused(str(error)) from error
     if not objects:
         raise Refused(f"there are no ledgers in {url}")
     return objects, found.manifest.network_passphrase
