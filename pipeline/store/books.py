@@ -1,10 +1,9 @@
-"""The run's own books: who runs, what was asked for, how it ended, what each chunk cost."""
+"""The run's own books: who runs, what was asked for, how it ended, and the sums of what its chunks cost."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -55,23 +54,6 @@ class RunRecord:
     committed_at: datetime | None  # of its last chunk
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRecord:
-    """A committed chunk as the books have it."""
-
-    ledgers: LedgerRange
-    worker: int
-    attempts: int
-    transactions: int
-    operations: int
-    events: int
-    object_bytes: int
-    plain_bytes: int
-    row_bytes: int
-    timings: Mapping[str, float]  # seconds by stage, see messages.Timings
-    committed_at: datetime
-
-
 def new_run(conn: psycopg.Connection, *, job: str = "backfill") -> Run:
     """Return a run of this process with a number that no other has; nothing is written before `start_run`."""
     row = conn.execute(_SQL["new_id"]).fetchone()
@@ -114,20 +96,6 @@ def recent_runs(conn: psycopg.Connection, *, limit: int = 10, holder: int | None
     ]
 
 
-def last_chunks(conn: psycopg.Connection, run_id: int, *, limit: int = 1) -> list[ChunkRecord]:
-    """Return the last chunks of a run, the newest first."""
-    return [
-        ChunkRecord(LedgerRange(first, last), *rest)
-        for first, last, *rest in conn.execute(_SQL["chunks"], {"run_id": run_id, "limit": limit})
-    ]
-
-
 def table_bytes(conn: psycopg.Connection) -> dict[str, int]:
     """Return what the big tables take on disk, indexes included."""
     return dict(conn.execute(_SQL["sizes"]).fetchall())
-
-
-def count_ledgers(conn: psycopg.Connection, ledgers: LedgerRange) -> int:
-    """Return how many of these ledgers the table itself holds: the proof of coverage at the end of a run."""
-    (count,) = conn.execute(_SQL["count_ledgers"], {"first": ledgers.first, "last": ledgers.last}).fetchone() or (0,)
-    return int(count)

@@ -36,19 +36,9 @@ CROSS JOIN LATERAL (
     FROM ledgerfill.backfill_chunks WHERE run_id = r.id) c
 ORDER BY r.id DESC
 
--- name: chunks
--- A run's last chunks, the newest first.
-SELECT first, last, worker, attempts, transactions, operations, events, object_bytes, plain_bytes, row_bytes, timings, committed_at
-FROM ledgerfill.backfill_chunks WHERE run_id = %(run_id)s
-ORDER BY first DESC LIMIT %(limit)s
-
 -- name: sizes
 -- Bytes of the big tables on disk with their indexes, by table.
 SELECT c.relname, coalesce(sum(pg_total_relation_size(t.relid)), 0)::int8
 FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_partition_tree(c.oid) t
 WHERE c.relnamespace = 'ledgerfill'::regnamespace AND c.relkind = 'p'
 GROUP BY c.relname
-
--- name: count_ledgers
--- How many ledgers of a range the table itself holds.
-SELECT count(*) FROM ledgerfill.ledgers WHERE sequence BETWEEN %(first)s AND %(last)s
