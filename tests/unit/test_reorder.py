@@ -73,7 +73,7 @@ class ReorderMachine(RuleBasedStateMachine):
         assert len(self.buffer) == len(self.held)
 
 
-TestReorder = ReorderMachine.TestCase
+TestReorder = pytest.mark.slow(ReorderMachine.TestCase)
 TestReorder.settings = settings(max_examples=500, stateful_step_count=100, deadline=None)
 
 
