@@ -21,7 +21,7 @@ import figures
 import inputs
 import rust
 import server
-from usage import Usage
+from usage import Usage, machine_s
 
 from pipeline.store import partitions
 
@@ -53,7 +53,13 @@ class Run:
     coordinator_s: float
     workers_s: float  # and the forkserver
     peaks: dict[str, int]  # private memory at its highest, bytes by process
+    machine_s: float  # CPU, of everybody
     plain_bytes: int  # read
+
+    @property
+    def own_s(self) -> float:
+        """CPU of the run, its server's included."""
+        return self.coordinator_s + self.workers_s + self.server_s
 
 
 def main() -> None:
@@ -98,9 +104,10 @@ def _show_turn(ledgers: int, limit: Roofline, run: Run) -> None:
     figures.show("run: ms a ledger of workers + coordinator + server", spent)
     figures.show("roofline, ledgers/s", f"{limit.rate(ledgers):.0f}")
     figures.show("run, ledgers/s", f"{ledgers / run.elapsed_s:.0f}")
-    cores = len(os.sched_getaffinity(0))
-    busy = (run.coordinator_s + run.workers_s + run.server_s) / run.elapsed_s / cores
-    figures.show("cores that the run kept busy", f"{busy:.0%}")
+    cores = len(os.sched_getaffinity(0)) * run.elapsed_s
+    figures.show("of the cores, kept busy by the run", f"{run.own_s / cores:.0%}")
+    others = max(0.0, run.machine_s - run.own_s) / cores
+    figures.show("of the cores, taken by others", f"{others:.0%}{' TOO BUSY' if others > 0.1 else ''}")
 
 
 def _show_memory(most: int, ledgers: int, runs: list[Run]) -> None:
@@ -144,13 +151,13 @@ def _run(lake: inputs.Input, store: server.Store) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         report, log = Path(folder) / "report.json", Path(folder) / "log"
         environment = os.environ | {"DATABASE_URL": store.url, "LEDGERFILL_HOME": folder}
-        before, began = store.cpu_s(), time.monotonic()
+        before, machine, began = store.cpu_s(), machine_s(), time.monotonic()
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*command, "--report", report], env=environment, stdout=out, stderr=subprocess.STDOUT
             )
             usage = Usage.until_end(process)
-        elapsed = time.monotonic() - began
+        elapsed, machine = time.monotonic() - began, machine_s() - machine
         if process.returncode != 0:
             raise SystemExit(f"the run ended with code {process.returncode}:\n{log.read_text()}")
         return Run(
@@ -159,6 +166,7 @@ def _run(lake: inputs.Input, store: server.Store) -> Run:
             coordinator_s=usage.own_s,
             workers_s=usage.children_s,
             peaks=usage.peaks,
+            machine_s=machine,
             plain_bytes=json.loads(report.read_text())["bytes"]["plain"],
         )
 

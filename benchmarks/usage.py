@@ -55,6 +55,12 @@ class Usage:
         self.peaks[name] = max(self.peaks.get(name, 0), private)
 
 
+def machine_s() -> float:
+    """Return the CPU seconds that everybody on this machine has had so far."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
+
+
 def _ended(pid: int, wait_s: float) -> bool:
     """Wait for a child for a moment, and tell whether it has ended; it is left to be waited for."""
     descriptor = os.pidfd_open(pid)
