@@ -17,6 +17,7 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 128
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_closed_streams()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)  # until a job has handlers of its own
     try:
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED + signal.SIGINT)
     except BrokenPipeError:  # `ledgerfill plan | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
+        _silence()
         return FAILED
     except Exception as error:  # the outermost door: a traceback is for --debug
         return _explain(error, tokens)
@@ -36,8 +37,30 @@ def _run(tokens: list[str]) -> int:
     from pipeline.cli.app import make_app
 
     result = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence()
+        return _complain(f"cannot write to standard output: {error.strerror}", FAILED)
     return result if isinstance(result, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null where the caller has closed a standard stream: else a socket gets its number, and what is said."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            found = os.open(os.devnull, os.O_RDWR)
+            os.dup2(found, number)
+            if found != number:
+                os.close(found)
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  # as long as the process
+
+
+def _silence() -> None:
+    """Send what is left to nowhere: else Python complains as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: Exception, tokens: list[str]) -> int:
@@ -53,7 +76,14 @@ def _explain(error: Exception, tokens: list[str]) -> int:
         return _complain(str(error), error.exit_code)
     if "--debug" in tokens or os.environ.get("LEDGERFILL_DEBUG", "").lower() not in ("", "0", "false", "no"):
         _show_traceback(error)
+    if _is_postgresql(error):
+        return _complain(f"PostgreSQL failed: {str(error).splitlines()[0]} (--debug shows where)", FAILED)
     return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", FAILED)
+
+
+def _is_postgresql(error: Exception) -> bool:
+    """Return whether it is the database's own: what it says, it says of a store that somebody has changed."""
+    return type(error).__module__.startswith("psycopg") and bool(str(error).strip())
 
 
 def _show_traceback(error: Exception) -> None:

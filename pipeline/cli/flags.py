@@ -5,11 +5,12 @@ Imports nothing heavy: `ledgerfill --help` reads this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 _SOURCE = Group("Source", sort_key=1)
 _RANGE = Group("Range", sort_key=2)
@@ -21,6 +22,18 @@ _OUTPUT = Group("Output", sort_key=6)
 
 def _flag(group: Group, text: str, metavar: str | None = None, **more: Any) -> Parameter:  # Any: cyclopts' own
     return Parameter(help=text, group=group, metavar=metavar, **more)
+
+
+def whole_number(_: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number and nothing else: 2.5 ledgers are a mistake, not 2."""
+    text = tokens[0].value
+    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+        raise ValueError(f"expected a whole number, found {text!r}")
+    return int(text)
+
+
+def _whole(group: Group, text: str, metavar: str) -> Parameter:
+    return _flag(group, text, metavar, converter=whole_number)
 
 
 @Parameter(name="*")
@@ -49,15 +62,15 @@ class SourceFlags:
             negative_iterable="",
         ),
     ] = None
-    ledgers_per_object: Annotated[int | None, _flag(_SOURCE, "For an old lake without manifest.", "N")] = None
-    objects_per_partition: Annotated[int | None, _flag(_SOURCE, "For an old lake without manifest.", "N")] = None
+    ledgers_per_object: Annotated[int | None, _whole(_SOURCE, "For an old lake without manifest.", "N")] = None
+    objects_per_partition: Annotated[int | None, _whole(_SOURCE, "For an old lake without manifest.", "N")] = None
     suffix: Annotated[str | None, _flag(_SOURCE, "How keys end: .xdr.zst or .xdr.zstd.", "TEXT")] = None
     max_object_bytes: Annotated[
         str | None, _flag(_SOURCE, "Refuse objects of more plain bytes than this (256MiB).", "SIZE")
     ] = None
     fetch_timeout: Annotated[float | None, _flag(_SOURCE, "Seconds until a request is given up (30).", "S")] = None
-    fetch_attempts: Annotated[int | None, _flag(_SOURCE, "Tries of a request (4).", "N")] = None
-    fetch_concurrency: Annotated[int | None, _flag(_SOURCE, "Requests at once, by each worker (16).", "N")] = None
+    fetch_attempts: Annotated[int | None, _whole(_SOURCE, "Tries of a request (4).", "N")] = None
+    fetch_concurrency: Annotated[int | None, _whole(_SOURCE, "Requests at once, by each worker (16).", "N")] = None
 
 
 @Parameter(name="*")
@@ -65,8 +78,8 @@ class SourceFlags:
 class RangeFlags:
     """Which ledgers."""
 
-    start_ledger: Annotated[int | None, _flag(_RANGE, "First ledger, included.", "N")] = None
-    end_ledger: Annotated[int | None, _flag(_RANGE, "Last ledger, included (the newest of the source).", "N")] = None
+    start_ledger: Annotated[int | None, _whole(_RANGE, "First ledger, included.", "N")] = None
+    end_ledger: Annotated[int | None, _whole(_RANGE, "Last ledger, included (the newest of the source).", "N")] = None
 
 
 @Parameter(name="*")
@@ -94,13 +107,13 @@ class DatabaseFlags:
 class EngineFlags:
     """How much at once, and how long to wait."""
 
-    workers: Annotated[int | None, _flag(_ENGINE, "Worker processes (one a core).", "K")] = None
-    chunk_ledgers: Annotated[int | None, _flag(_ENGINE, "Ledgers a chunk (by cost, about 8 MiB).", "N")] = None
-    window: Annotated[int | None, _flag(_ENGINE, "Chunks handed out and not committed (4 a worker).", "N")] = None
+    workers: Annotated[int | None, _whole(_ENGINE, "Worker processes (one a core).", "K")] = None
+    chunk_ledgers: Annotated[int | None, _whole(_ENGINE, "Ledgers a chunk (by cost, about 8 MiB).", "N")] = None
+    window: Annotated[int | None, _whole(_ENGINE, "Chunks handed out and not committed (4 a worker).", "N")] = None
     window_bytes: Annotated[str | None, _flag(_ENGINE, "Bytes of rows in work or held (256MiB a worker).", "SIZE")] = (
         None
     )
-    max_attempts: Annotated[int | None, _flag(_STALLS, "Attempts at a chunk before the run aborts (3).", "N")] = None
+    max_attempts: Annotated[int | None, _whole(_STALLS, "Attempts at a chunk before the run aborts (3).", "N")] = None
     stall_floor: Annotated[float | None, _flag(_STALLS, "Seconds an attempt has at the least (20).", "S")] = None
     stall_ceiling: Annotated[float | None, _flag(_STALLS, "Seconds an attempt has at the most (600).", "S")] = None
     hole_deadline: Annotated[float | None, _flag(_STALLS, "Seconds a missing object may still turn up (60).", "S")] = (

@@ -111,10 +111,12 @@ def write_report(document: Mapping[str, object], path: Path | None) -> bool:
 
 
 def print_lines(lines: Iterator[str]) -> None:
-    """Print to standard output; a reader that has gone changes nothing about how the run ended."""
+    """Print to standard output; a reader that has gone changes nothing about how the run ended, a full disk does."""
     try:
         for line in lines:
             print(line)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
+        if not isinstance(error, BrokenPipeError):
+            raise BackfillError(f"cannot write to standard output: {error.strerror}") from error

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from pipeline.cli.flags import OutputFlags, SourceFlags
+from pipeline.cli.flags import OutputFlags, SourceFlags, whole_number
 
 app = App(name="lake", help="Make a synthetic lake, or look at one.")
 _MAKE = """\
@@ -24,7 +24,7 @@ Examples:
 
 
 def _n(text: str) -> Parameter:
-    return Parameter(help=text, metavar="N")
+    return Parameter(help=text, metavar="N", converter=whole_number)
 
 
 @app.command(help_epilogue=_MAKE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pipeline.cli.flags import DatabaseFlags, OutputFlags
+from pipeline.cli.flags import DatabaseFlags, OutputFlags, whole_number
 
 if TYPE_CHECKING:
     from pipeline.progress.status import RunSeen, Status
@@ -23,7 +23,9 @@ def status(
     database: DatabaseFlags | None = None,
     output: OutputFlags | None = None,
     *,
-    runs: Annotated[int | None, Parameter(help="How many of the newest runs to show (10).", metavar="N")] = None,
+    runs: Annotated[
+        int | None, Parameter(help="How many of the newest runs to show (10).", metavar="N", converter=whole_number)
+    ] = None,
     json: Annotated[bool, Parameter(help="For programs.", negative="")] = False,
 ) -> int:
     """Say what the database holds and how its runs went, also while one is in progress."""

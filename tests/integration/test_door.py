@@ -94,6 +94,9 @@ def test_help_names_every_command_and_version_the_version(tmp_path: Path) -> Non
         (["frobnicate"], ["frobnicate", "backfill"]),
         (["backfill", "--nope"], ["--nope", "see ledgerfill backfill --help"]),
         (["backfill", "--workers", "many"], ["--workers", "many"]),
+        (["backfill", "--start-ledger", "2.5"], ["--start-ledger", "a whole number, found '2.5'"]),
+        (["lake", "make", "there", "--ledgers", "1e2"], ["--ledgers", "a whole number, found '1e2'"]),
+        (["status", "--runs", "1.5"], ["--runs", "a whole number, found '1.5'"]),
         (["backfill", "--start-ledger", "2"], ["--source is missing"]),
         (
             ["backfill", "--source", "x", "--start-ledger", "9", "--end-ledger", "3"],
@@ -129,6 +132,11 @@ def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list
         ("raise Interrupted(15)", 143, "interrupted by signal 15"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
         ("raise BackfillError('\\x1b[2Jmarker-door\\nforged')", 1, r"\x1b[2J***\nforged"),
+        (
+            "import psycopg; raise psycopg.errors.UndefinedTable('no table\\nLINE 1')",
+            1,
+            "PostgreSQL failed: no table (--debug shows where)",
+        ),
         ("1 / 0", 1, "unexpected ZeroDivisionError: division by zero (--debug shows where)"),
     ],
 )
@@ -192,6 +200,34 @@ def test_reader_that_leaves_is_no_traceback(tmp_path: Path) -> None:
     assert printing.stderr.read() == b""
     assert printing.wait(20) == 1
     printing.stderr.close()
+
+
+def test_standard_output_that_is_full_is_named(tmp_path: Path) -> None:
+    """What could not be printed is said in one line, whoever printed it."""
+    for arguments in (["status"], ["store", "status"]):
+        with Path("/dev/full").open("w") as full:
+            ended = subprocess.run(
+                [*PROGRAM, *arguments],
+                cwd=tmp_path,
+                env=environment(tmp_path),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+            )
+        said = "ledgerfill: cannot write to standard output: No space left on device\n"
+        assert (ended.returncode, ended.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_nothing(tmp_path: Path, closed: str) -> None:
+    """A command whose caller has closed its streams runs as ever, and none of its files gets their numbers."""
+    look = "import os; assert all('/null' in os.readlink(f'/proc/self/fd/{n}') or 'pipe' in os.readlink("
+    look += "f'/proc/self/fd/{n}') for n in range(3)), 'a number is taken'; os.open('/', 0); print('said')"
+    program = [sys.executable, "-c", FAULTY.format(statement=look), "fail"]
+    ended = run(tmp_path, "sh", "-c", f'exec "$@" {closed}', "sh", *program, program=())
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == ("" if ">&-" in closed.split() else "said\n")
 
 
 def test_password_in_a_flag_is_warned_of_and_never_printed(tmp_path: Path) -> None:
