@@ -23,12 +23,14 @@ from pipeline.source import OpenSource
 from pipeline.store import books, locks, network, stretches
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
+from pipeline.store.connection import permitted
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
 logger = logging.getLogger(__name__)
 
 
+@permitted()
 def run(settings: BackfillSettings, observer: Observer) -> RunReport:
     """Fill what the store lacks of the range, and return how it went; a range that is there already is a success.
 
@@ -101,8 +103,9 @@ class _Backfill:
                 books.end_run(conn, this, outcome=report.outcome, error=error, report=document)
                 return report
         except (Refused, psycopg.Error) as lost:
-            logger.warning("how the run ended could not be written down: %s", lost)
-            unknown = BackfillError(f"the run ended well, but that could not be written down: {lost}")
+            reason = next(iter(str(lost).splitlines()), type(lost).__name__)
+            logger.warning("how the run ended could not be written down: %s", reason)
+            unknown = BackfillError(f"the run ended well, but that could not be written down: {reason}")
             finish = finish if finish.error else Finish("failed", unknown)
             return self.report(finish, missing(wanted, (*self._held, *self._account.ledgers)))
 

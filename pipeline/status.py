@@ -10,9 +10,11 @@ from pipeline.config import StatusSettings
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.store import books, locks, network, stretches, version
 from pipeline.store.books import RunRecord
+from pipeline.store.connection import permitted
 from pipeline.store.database import Database
 
 
+@permitted()
 def gather(settings: StatusSettings) -> Status:
     """Read the books; an embedded server that does not run is not started for it."""
     database = Database(settings)

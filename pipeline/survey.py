@@ -12,6 +12,7 @@ from pipeline.planning import SAMPLES, check_held, check_trusted, disk_free, dis
 from pipeline.progress.survey import Survey
 from pipeline.source import OpenSource
 from pipeline.store import network, stretches, version
+from pipeline.store.connection import permitted
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
@@ -19,6 +20,7 @@ _PROCESS_BYTES = 150 << 20  # of the coordinator, and of a worker beside its chu
 _PLAIN_BYTES_A_STORED_BYTE = 7  # of a pubnet ledger
 
 
+@permitted()
 def survey(settings: JobSettings) -> Survey:
     """Look at source and store. Raises `Refused` where a backfill would be."""
     database = Database(settings)

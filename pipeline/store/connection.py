@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -110,6 +111,15 @@ def connect(
     return conn
 
 
+@contextmanager
+def permitted() -> Iterator[None]:
+    """Turn PostgreSQL's complaint about missing rights into `Refused`."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Refused(f"this user may not use the store: {_first_line(error)}") from error
+
+
 def cancel(conn: psycopg.Connection) -> None:
     """Ask the server to give up what it does for `conn`, from any thread; where it cannot be asked, do nothing."""
     with suppress(psycopg.Error):
@@ -118,10 +128,13 @@ def cancel(conn: psycopg.Connection) -> None:
 
 def _parameters(url: str) -> dict[str, str]:
     try:
-        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        found = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:
         # Its text quotes what it could not read, the password as likely as anything.
         raise Refused("cannot read the database URL: expected postgresql://user@host:port/database") from None
+    if "@" in found.get("host", "")[1:]:  # the rest of a password that holds one; in front it names an abstract socket
+        raise Refused("cannot read the database URL: in a password, an @ is written as %40")
+    return found
 
 
 def _require_able(conn: psycopg.Connection) -> None:

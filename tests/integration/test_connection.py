@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.errors import Refused
 from pipeline.store import version
-from pipeline.store.connection import DatabaseUnreachable, Limits, connect, open_store
+from pipeline.store.connection import DatabaseUnreachable, Limits, connect, open_store, permitted
 from pipeline.store.embedded import account
 
 SECRET = "marker-of-a-password"
@@ -106,6 +106,12 @@ def test_a_server_that_lets_nobody_in(server: str, change: dict[str, str], messa
 def test_a_url_that_cannot_be_read(url: str):
     """A URL that libpq cannot read is refused without being quoted."""
     assert "cannot read the database URL" in str(refusal(url))
+
+
+def test_a_password_with_an_at_sign_is_not_taken_for_a_host(free_port: int):
+    """An @ that nobody encoded ends the password for libpq, and the rest of it must not be shown as a host."""
+    found = str(refusal(f"postgresql://me:begin@{SECRET}@127.0.0.1:{free_port}/books"))
+    assert found == "cannot read the database URL: in a password, an @ is written as %40"
 
 
 def test_a_user_without_rights_is_refused(database: str):
@@ -251,3 +257,12 @@ def test_a_server_that_proves_nothing_is_refused(debian: tuple[str, Path]):
     assert "does not match host name" in str(refusal(f"{other} sslrootcert={certificate}"))
     with closing(open_store(other, insecure_tls=True)) as conn:
         assert conn.pgconn.ssl_in_use
+
+
+def test_missing_rights_on_a_part_of_the_store_are_a_refusal():
+    """Whoever may enter the store, but not read or write all of it, is told what is missing."""
+    with (
+        pytest.raises(Refused, match="this user may not use the store: permission denied for sequence run_ids"),
+        permitted(),
+    ):
+        raise psycopg.errors.InsufficientPrivilege("permission denied for sequence run_ids\nCONTEXT: none")
