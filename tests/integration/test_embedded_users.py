@@ -149,6 +149,15 @@ def test_a_private_umask_does_not_lock_the_server_out(serve: Serve):
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("part", ['a "b"', "$HOME", "`id`", "a\\b", "a\nb"])
+def test_a_path_that_pg_ctl_would_misread_is_refused(tmp_path: Path, part: str):
+    """What a shell takes for its own inside double quotes is refused before anything is made."""
+    home = tmp_path / part / "home"
+    with pytest.raises(Refused, match="name another folder with LEDGERFILL_HOME"):
+        EmbeddedServer(home).ensure_running()
+    assert not home.parent.exists()
+
+
 @pytest.mark.parametrize(
     ("environment", "uid", "home"),
     [

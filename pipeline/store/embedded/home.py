@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pipeline.errors import Refused
 from pipeline.store.embedded.account import name_of
 
 _ELSEWHERE = "name another folder with LEDGERFILL_HOME"
+_UNQUOTED = re.compile(r"""["$`\\\n]""")  # `pg_ctl` hands the path to a shell, in double quotes
 
 
 def open_home(home: Path) -> None:
     """Make the folder and those above it; `Refused` where that cannot be."""
+    if found := _UNQUOTED.search(str(home)):
+        raise Refused(f"PostgreSQL cannot be started under a path with {found[0]!r} in it, {home}: {_ELSEWHERE}")
     try:
         missing = [folder for folder in (*reversed(home.parents), home) if not folder.exists()]
         for folder in missing:
