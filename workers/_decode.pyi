@@ -10,6 +10,7 @@ class CorruptLedger(Exception):
     `str()` reads `corrupt ledger 9 in KEY at byte 1292: expected …, found …`.
     `offset` counts from the start of the `LedgerCloseMeta`; for damage of the container (`container` is true)
     from the start of the plain object.
+    `ledger` is 0, and the text begins `corrupt stream`, where a stream has not one ledger that proves its number.
     """
 
     object: str
@@ -48,9 +49,12 @@ class Decoder:
 
         `objects`: (name, first ledger, last ledger, bytes) in ascending order, covering the range: zstd objects of one
         `LedgerCloseMetaBatch` (SEP-54) each, or with `framed` one plain `LedgerCloseMeta` each.
-        A range may begin and end inside an object; the others of its ledgers are checked and make no rows.
+        A range may begin and end inside an object; the others of its ledgers are checked and make no rows
+        (so there may be an `error` although all of the range is sound: it lies behind the range in its object).
+        Ledgers that no object covers are missing: the error names them together with the ledger found instead.
         Rows are four whole binary COPY streams, one after another, in key order.
-        Never raises for bad data: see `Chunk.error`. Raises `OSError` when `fd` cannot be written.
+        Never raises for bad data: see `Chunk.error`. Raises `OSError` when `fd` cannot be written, and `ValueError`
+        for objects that are out of order, do not reach both ends of the range or are no contiguous buffers.
         """
 
 def index_stream(
@@ -62,7 +66,8 @@ def index_stream(
     length u64, ledger u32, 4 zero bytes. A zstd stream's plain bytes go to `spool_fd` (offsets count in them).
     Returns the first and the last ledger, and what is wrong with the stream's end, if anything.
     A record whose header proves another sequence than its place is indexed under the one it proves;
-    one whose header proves nothing counts as the ledger after the record before it.
+    one whose header proves nothing counts as the ledger after the record before it (before the first that proves
+    its number: back from that). The index ends before a ledger that comes again or out of order.
     Raises `CorruptLedger` when there is not one record, `OSError` for the file.
     """
 

@@ -173,7 +173,9 @@ impl Decoder {
             let result =
                 if request.framed { self.framed(object, &mut progress) } else { self.batch(object, &mut progress) };
             if let Err(Damage { fault, container }) = result {
-                let (object, ledger) = (object.name.to_owned(), progress.next.max(from));
+                // a container is damaged for all of its ledgers: the first that is wanted of them is named
+                let wanted = if container { request.first } else { 0 };
+                let (object, ledger) = (object.name.to_owned(), progress.next.max(from).max(wanted));
                 progress.chunk.error = Some(CorruptLedger { object, ledger, fault: *fault, container });
                 break;
             }

@@ -109,7 +109,11 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
 fn compare(bytes: &[u8], ledger: &mut Ledger, what: &str) -> bool {
     let walked = walk(bytes, ledger);
     match (typed(bytes), &walked) {
-        (Some((_, end)), Ok(length)) => assert_eq!(end, *length, "{what}"),
+        (Some((value, end)), Ok(length)) => {
+            assert_eq!(end, *length, "{what}");
+            let again = value.to_xdr(Limits::none()).expect("memory takes it");
+            assert!(again == bytes[..end], "{what}: the walk accepts what is not canonical");
+        }
         // the one known difference: the typed decoder reads any boolean but 1 as false
         (Some((value, end)), Err(fault)) => {
             assert_eq!(fault.expected, "a boolean, 0 or 1", "{what}: only the walk refuses: {fault:?}");

@@ -82,6 +82,14 @@ fn a_batch_that_ends_early_names_the_ledger_that_lacks() {
 }
 
 #[test]
+fn damage_of_a_container_names_the_first_ledger_that_is_wanted_of_it() {
+    let (_, plain) = object();
+    let whole = stored(&plain);
+    let ran = run(9, 10, &[(8, 11, &whole[..whole.len() - 1])], false);
+    assert_eq!((ran.error().ledger, ran.error().container), (9, true));
+}
+
+#[test]
 fn a_cut_frame_is_refused_at_every_length() {
     let (_, plain) = object();
     let whole = stored(&plain);

@@ -166,3 +166,47 @@ fn an_operation_beyond_a_toid_is_refused() {
     let ran = run(7, 7, &[(7, 7, &xdr(&ledger))], true);
     assert_eq!(ran.error().fault.expected, "at most 4095 operations a transaction");
 }
+
+/// The error of a ledger after one of its words, the only one with that value, was changed.
+fn word_changed(ledger: &LedgerCloseMeta, from: u32, to: u32) -> (usize, _decode::fault::CorruptLedger) {
+    let mut bytes = xdr(ledger);
+    let places: Vec<usize> =
+        (0..bytes.len()).step_by(4).filter(|at| bytes[*at..*at + 4] == from.to_be_bytes()).collect();
+    assert_eq!(places.len(), 1, "the word stands once");
+    bytes[places[0]..places[0] + 4].copy_from_slice(&to.to_be_bytes());
+    (places[0], run(7, 7, &[(7, 7, &bytes)], true).error().clone())
+}
+
+#[test]
+fn a_length_is_held_against_the_bytes_left_where_it_stands() {
+    let nothing = transaction(plain(1), vec![bump(None, 1); 77], TransactionMeta::V0(VecM::default()));
+    let ledger = of(vec![nothing]);
+    let (at, error) = word_changed(&ledger, 77, 101);
+    assert_eq!((error.fault.at, &error.fault.expected[..]), (at, "at most 100 elements"));
+    let metas = TransactionMeta::V0(vec![OperationMeta::default(); 99].try_into().expect("few"));
+    let ledger = of(vec![transaction(plain(1), vec![bump(None, 1)], metas)]);
+    let (at, error) = word_changed(&ledger, 99, u32::MAX);
+    assert_eq!(error.fault.at, at);
+    assert!(error.fault.expected.ends_with("elements in the bytes left"), "{error}");
+}
+
+#[test]
+fn a_boolean_is_0_or_1_and_nothing_else() {
+    let marked = DiagnosticEvent { in_successful_contract_call: true, event: event(3, ScVal::Bool(true)) };
+    let meta = TransactionMetaV4 { diagnostic_events: vec![marked].try_into().expect("one"), ..Default::default() };
+    let ledger = of(vec![transaction(plain(1), vec![bump(None, 5)], TransactionMeta::V4(meta))]);
+    let bytes = xdr(&ledger);
+    assert_eq!(run(7, 7, &[(7, 7, &bytes)], true).chunk.error, None);
+    let ones = (3..bytes.len()).step_by(4).filter(|at| bytes[*at] == 1);
+    let mut refused = Vec::new();
+    for at in ones {
+        let mut changed = bytes.clone();
+        changed[at] = 2;
+        let typed = LedgerCloseMeta::from_xdr(&changed, Limits::none());
+        let canonical = typed.is_ok_and(|typed| xdr(&typed) == changed);
+        let walked = _decode::walk::walk(&changed, &mut _decode::ledger::Ledger::default());
+        assert_eq!(walked.is_ok(), canonical, "a 2 at byte {at}");
+        refused.extend(walked.err().map(|fault| fault.expected));
+    }
+    assert_eq!(refused.iter().filter(|expected| *expected == "a boolean, 0 or 1").count(), 2);
+}
