@@ -133,10 +133,15 @@ class Signals:
         self.readable, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._received: deque[int] = deque()
+        self._heard = False
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch both signals meanwhile; outside the main thread, where Python delivers none, do nothing."""
+        """Catch both signals meanwhile; outside the main thread, where Python delivers none, do nothing.
+
+        Once one was heard, both are ignored from then on: the end is coming, and what it clears away must not be cut
+        short by who asks for it again.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -145,7 +150,7 @@ class Signals:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if self._heard else handler)
 
     def close(self) -> None:
         """Close the pipe; no signal is caught any more."""
@@ -159,6 +164,7 @@ class Signals:
             yield Interrupt(self._received.popleft())
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self._heard = True
         self._received.append(number)
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"\0")

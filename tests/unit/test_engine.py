@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -123,14 +124,34 @@ def test_closing_at_once_does_not_wait_for_a_commit_without_end(
     thread.close()
 
 
-def test_signals_are_events_while_they_are_caught() -> None:
-    """Both signals end a wait and are told in their order; the handlers of before are back afterwards."""
-    before = open_files(), signal.getsignal(signal.SIGTERM)
-    signals = Signals()
+@pytest.fixture
+def handlers() -> Iterator[list[object]]:
+    """The handlers of both signals, which are put back."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield before
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_signals_are_events_while_they_are_caught(handlers: list[object]) -> None:
+    """Both signals end a wait and are told in their order; once one was heard, both are ignored from then on."""
+    files, signals = open_files(), Signals()
     with signals.caught():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.raise_signal(number)
         assert list(signals.events()) == [Interrupt(signal.SIGTERM), Interrupt(signal.SIGINT)]
         assert list(signals.events()) == []
     signals.close()
-    assert (open_files(), signal.getsignal(signal.SIGTERM)) == before
+    assert open_files() == files
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.raise_signal(number)  # a run that is about to end is not disturbed
+
+
+def test_handlers_are_back_where_no_signal_came(handlers: list[object]) -> None:
+    """A run that nobody interrupts leaves the handlers as they were."""
+    signals = Signals()
+    with signals.caught():
+        pass
+    signals.close()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
