@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +22,7 @@ from workers.sources.objects import ObjectStore, open_store
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _SIZES_AT_ONCE = 64  # requests without a body
+_GIVING_UP_S = 0.3  # for a request that gives up at the deadline
 _LISTING_PAGE = 1000  # keys; what one request for a listing returns
 
 
@@ -83,17 +86,23 @@ class Bucket:
     def sizes(self, keys: Iterable[str], limit_s: float) -> dict[str, int]:
         """Return the stored bytes of each object; what is missing, or late by `limit_s` seconds, is left out.
 
-        By threads, which all end here: what obstore's coroutines leave to its own threads now and then aborts a
-        process that ends soon after.
+        By threads: what obstore's coroutines leave to its own ones now and then aborts a process that ends soon after.
         """
-        names = list(dict.fromkeys(keys))
+        names = deque(dict.fromkeys(keys))
+        found: dict[str, int] = {}
         if not names:
-            return {}
+            return found
         store = open_store(self._url, timeout_s=limit_s)  # a late request gives up by itself
         deadline = time.monotonic() + limit_s
-        with ThreadPoolExecutor(min(len(names), _SIZES_AT_ONCE), thread_name_prefix="size") as threads:
-            sizes = threads.map(lambda key: _size(store, key, deadline), names)
-            return {key: size for key, size in zip(names, sizes, strict=True) if size is not None}
+        threads = [
+            threading.Thread(target=_ask_sizes, args=(store, names, found, deadline), name="size", daemon=True)
+            for _ in range(min(len(names), _SIZES_AT_ONCE))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:  # one that hangs, in a dead network mount say, is left behind
+            thread.join(max(0.0, deadline + _GIVING_UP_S - time.monotonic()))
+        return found.copy()
 
     def _asked(self, name: str | None, ask: Callable[[], T], attempts: int | None = None) -> T:
         retrying = tenacity.Retrying(
@@ -109,14 +118,15 @@ class Bucket:
             raise SourceError(classify(error, name=name)) from error
 
 
-def _size(store: ObjectStore, key: str, deadline: float) -> int | None:
-    """Return the stored bytes of an object; None where it does not say, or its turn comes too late."""
-    if time.monotonic() > deadline:
-        return None
-    try:
-        return int(obstore.head(store, key)["size"])
-    except (BaseError, OSError):
-        return None
+def _ask_sizes(store: ObjectStore, names: deque[str], found: dict[str, int], deadline: float) -> None:
+    """Add the stored bytes of one object after another to `found`, until none is left or the time is over."""
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BaseError, OSError):
+            try:
+                name = names.popleft()
+            except IndexError:
+                return
+            found[name] = int(obstore.head(store, name)["size"])
 
 
 def _is_worth_a_retry(error: BaseException) -> bool:
