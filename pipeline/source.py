@@ -43,8 +43,11 @@ class OpenSource:
             newest = self.reader.newest() if isinstance(self.reader, Lake) else self.tip
         except SourceError as error:  # reading is allowed and listing is not
             raise Refused(f"{absent}, and does not say which is its newest: {error}") from error
-        if newest is None or newest < ledger:
-            raise Refused(f"{absent}: its newest is {'none' if newest is None else f'ledger {newest}'}")
+        if newest is None:
+            key = self.reader.layout.key(ledger) if isinstance(self.reader, Lake) else ""
+            raise Refused(f"{absent}, nor any other in the place where it should be, {key}")
+        if newest < ledger:
+            raise Refused(f"{absent}: its newest is ledger {newest}")
 
 
 @contextmanager
