@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lakes import core_ledgers, write_lake
+from lakes import FIRST, LAST, core_ledgers, key, write_lake
 from program import Program
 
 
@@ -23,3 +23,18 @@ def ledgerfill(tmp_path: Path, database: str) -> Iterator[Program]:
 def core_lake(tmp_path: Path, shared: Path) -> Path:
     """A lake of the core stream's ledgers 2 to 45, each of a few kilobytes, that a test may damage."""
     return write_lake(tmp_path / "lake", core_ledgers(shared))
+
+
+@pytest.fixture
+def filled(ledgerfill: Program, core_lake: Path) -> Program:
+    """A store that holds the whole of that lake."""
+    ended = ledgerfill.backfill(core_lake, FIRST, LAST)
+    assert ended.returncode == 0, ended.stderr
+    return ledgerfill
+
+
+@pytest.fixture
+def hole(core_lake: Path) -> int:
+    """A ledger that the lake lacks: a run stands there until it is put back."""
+    (core_lake / key(30)).unlink()
+    return 30

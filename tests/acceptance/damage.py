@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import zstandard
-from lakes import batch, compressed, core_ledgers, key, write_object
+from lakes import OTHER_CHAIN, batch, compressed, core_ledgers, key, write_object
 from stellar_sdk import xdr
 
 Ledgers = Mapping[int, bytes]
 Make = Callable[[Ledgers, int], bytes]  # the object that stands for a ledger
-OTHER_CHAIN = "core-d1522d4667822bc2"  # of the same network's passphrase
 BOMB_BYTES = 300 << 20  # more than an object may have
 _WORD = 4
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import zstandard
 
 CORE_PASSPHRASE = "(V) (;,,;) (V)"
+FIRST, LAST = 2, 45
+CORE = "streams/core-9de975c631418bb4.xdr"  # those ledgers
+OTHER_CHAIN = "core-d1522d4667822bc2"  # ledgers 2 to 27 under the same passphrase, others from 3 on
 PUBNET = (63092982, 63092995)
 PER_PARTITION = 64000
 
@@ -27,6 +30,12 @@ def records(path: Path) -> list[bytes]:
 def core_ledgers(shared: Path, stream: str = "core-9de975c631418bb4") -> dict[int, bytes]:
     """Return the ledgers of a core stream, each a `LedgerCloseMeta`; they count from 2."""
     return dict(enumerate(records(shared / "ledgers" / "streams" / f"{stream}.xdr"), 2))
+
+
+def ledger_hash(shared: Path, ledger: int) -> str:
+    """Return the hash of a ledger of the core stream by the answers."""
+    answers = map(json.loads, (shared / "ledgers" / "answers.jsonl").read_text().splitlines())
+    return next(answer["hash"] for answer in answers if (answer["file"], answer["seq"]) == (CORE, ledger))
 
 
 def key(ledger: int, per_object: int = 1) -> str:
@@ -74,3 +83,8 @@ def write_lake(folder: Path, ledgers: Mapping[int, bytes], passphrase: str = COR
     for ledger, raw in ledgers.items():
         write_object(folder, ledger, compressed(batch(ledger, ledger, [raw])))
     return folder
+
+
+def mend(folder: Path, shared: Path, ledger: int) -> None:
+    """Put a missing ledger back into a lake of the core stream."""
+    write_object(folder, ledger, compressed(batch(ledger, ledger, [core_ledgers(shared)[ledger]])))

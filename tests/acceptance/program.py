@@ -77,6 +77,10 @@ class Running:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def send_to_all(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes at once, as a terminal or a service manager does."""
+        os.killpg(self.pid, number)
+
     def result(self, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Wait for its end; nothing of it may be left then."""
         try:
@@ -97,7 +101,7 @@ class Program:
 
     home: Path
     database: str | None
-    env: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None  # where commands run; None: where the home is
     started: list[Running] = field(default_factory=list)
 
     def __call__(
@@ -111,7 +115,7 @@ class Program:
         return self._start(["sh", "-c", f"exec {line}"], {}).result()
 
     def start(self, *arguments: object, env: Mapping[str, str] | None = None) -> Running:
-        """Start a command, in its home's parent folder."""
+        """Start a command, without waiting for it."""
         return self._start([str(COMMAND), *map(str, arguments)], env or {})
 
     def _start(self, command: list[str], env: Mapping[str, str]) -> Running:
@@ -120,11 +124,12 @@ class Program:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=self.home.parent,
-            env=clean | self.env | dict(env),
+            cwd=self.folder or self.home.parent,
+            env=clean | dict(env),
         )
         self.started.append(Running(process, self))
         return self.started[-1]

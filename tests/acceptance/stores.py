@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import psycopg
+from lakes import FIRST, LAST
+from program import Program, Running, job, wait_for
 
 KEYS = {
     "ledgers": "sequence",
@@ -65,3 +67,17 @@ def check(shared: Path, database: str, first: int, last: int, *flags: str) -> No
     checked = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert checked.returncode == 0, checked.stdout[-3000:] + checked.stderr
     assert checked.stdout.endswith(" passed, 0 failed\n")
+
+
+def execute(database: str, query: str) -> int:
+    """Run a statement and return how many rows it touched."""
+    with psycopg.connect(database, autocommit=True, options="-c search_path=ledgerfill") as conn:
+        return conn.execute(query).rowcount
+
+
+def waiting_at_hole(ledgerfill: Program, lake: Path, hole: int, *flags: object) -> Running:
+    """Start a run over a lake that lacks a ledger, and return when it has committed all before it."""
+    running = ledgerfill.start("backfill", *job(lake, FIRST, LAST), "--chunk-ledgers", 4, "--workers", 2, *flags)
+    wait_for(lambda: held(ledgerfill.database) == [(FIRST, hole - 1)] or running.ended())
+    assert not running.ended(), running.result().stderr
+    return running

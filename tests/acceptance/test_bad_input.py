@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from damage import DAMAGES, PLACES, of_another_chain, put
-from lakes import CORE_PASSPHRASE, batch, compressed, core_ledgers, key, write_lake, write_manifest
+from lakes import CORE, CORE_PASSPHRASE, batch, compressed, core_ledgers, key, write_lake, write_manifest
 from program import Program, job, wait_for
 from stores import check, held
 
 FIRST, LAST = 19, 24  # every one with events; three chunks of two
-STREAM = "streams/core-9de975c631418bb4.xdr"
 CHUNKS = ["--chunk-ledgers", "2", "--workers", "2"]
 chunks = pytest.mark.parametrize("ledger", [20, 21, 24], ids=["first chunk", "middle chunk", "last chunk"])
 
@@ -30,7 +29,7 @@ def assert_stopped_at(ledgerfill: Program, shared: Path, lake: Path, ledger: int
     assert error["message"] in ended.stderr
     assert held(ledgerfill.database) == ([(FIRST, ledger - 1)] if ledger > FIRST else [])
     if ledger > FIRST:
-        check(shared, ledgerfill.database, FIRST, ledger - 1, "--file", STREAM)
+        check(shared, ledgerfill.database, FIRST, ledger - 1, "--file", CORE)
     return error
 
 
@@ -63,9 +62,8 @@ def test_ledger_of_another_chain_stops_the_run_there(
 @chunks
 def test_hole_stops_the_run_there(ledgerfill: Program, shared: Path, core_lake: Path, ledger: int) -> None:
     """An object that is missing in the midst of a lake is asked for until the deadline, then named."""
-    hole = min(ledger, LAST - 1)  # without the last one, the range would end beyond the tip
-    (core_lake / key(hole)).unlink()
-    error = assert_stopped_at(ledgerfill, shared, core_lake, hole, "--hole-deadline", "1")
+    (core_lake / key(ledger)).unlink()
+    error = assert_stopped_at(ledgerfill, shared, core_lake, ledger, "--hole-deadline", "1")
     assert "missing" in str(error["message"])
 
 
@@ -80,7 +78,7 @@ def test_hole_that_is_filled_in_time_is_none(ledgerfill: Program, shared: Path, 
     away.rename(there)
     ended = running.result()
     assert ended.returncode == 0, ended.stderr
-    check(shared, ledgerfill.database, FIRST, LAST, "--file", STREAM)
+    check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
 def test_first_ledger_of_all_may_be_the_damaged_one(ledgerfill: Program, shared: Path, core_lake: Path) -> None:
@@ -107,7 +105,7 @@ def test_mended_lake_goes_on_where_it_stopped(ledgerfill: Program, shared: Path,
     assert ended.returncode == 0, ended.stderr
     assert report["held_before"] == [[FIRST, 20]]
     assert report["committed"] == [[21, LAST]]
-    check(shared, ledgerfill.database, FIRST, LAST, "--file", STREAM)
+    check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
 def test_damage_inside_an_object_of_several_ledgers(ledgerfill: Program, shared: Path, tmp_path: Path) -> None:
@@ -126,7 +124,7 @@ def test_damage_inside_an_object_of_several_ledgers(ledgerfill: Program, shared:
     assert report["error"]["ledger"] == 22
     assert report["error"]["object"] == key(22, per_object)
     assert report["error"]["offset"] == 4, "offsets count from the start of the damaged ledger"
-    check(shared, ledgerfill.database, 17, 21, "--file", STREAM)
+    check(shared, ledgerfill.database, 17, 21, "--file", CORE)
     assert held(ledgerfill.database) == [(17, 21)]
 
 
@@ -160,7 +158,7 @@ def test_manifest_that_is_missing_is_asked_for(ledgerfill: Program, shared: Path
     assert "--network-passphrase" in ended.stderr
     ended = ledgerfill.backfill(core_lake, FIRST, LAST, *cut, "--network-passphrase", CORE_PASSPHRASE)
     assert ended.returncode == 0, ended.stderr
-    check(shared, ledgerfill.database, FIRST, LAST, "--file", STREAM)
+    check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
 @pytest.mark.parametrize(
