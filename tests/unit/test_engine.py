@@ -134,7 +134,8 @@ def handlers() -> Iterator[list[object]]:
         signal.signal(number, handler)
 
 
-def test_signals_are_events_while_they_are_caught(handlers: list[object]) -> None:
+@pytest.mark.usefixtures("handlers")
+def test_signals_are_events_while_they_are_caught() -> None:
     """Both signals end a wait and are told in their order; once one was heard, both are ignored from then on."""
     files, signals = open_files(), Signals()
     with signals.caught():
