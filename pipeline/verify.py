@@ -40,6 +40,7 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
             for stretch in stretches.held(conn, opened.wanted)
             if (part := stretch.ledgers.overlap(opened.wanted))
         )
+        missing = tuple(gap.ledgers for gap in stretches.gaps(conn, opened.wanted))  # now: the connection may break
         plan = make_plan(settings, opened, parts)
         commits = Commits(account.counting(partial(_compare, conn)), partial(cancel, conn))
         finish = drive(plan, settings, opened, database.home, commits, account)
@@ -49,7 +50,7 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
             database=database.shown,
             wanted=opened.wanted,
             compared=tuple(account.ledgers),
-            missing=tuple(gap.ledgers for gap in stretches.gaps(conn, opened.wanted)),
+            missing=missing,
             rows=dict(account.rows),
             elapsed_s=time.monotonic() - start,
             difference=str(finish.error) if unlike else None,

@@ -18,7 +18,6 @@ def verify(flags: JobFlags | None = None) -> int:
     from pipeline.cli.job import flags_of, print_lines, say, watching, write_report
     from pipeline.config import VerifySettings
     from pipeline.config_sources import load
-    from pipeline.errors import BackfillError
     from pipeline.progress import report_json, report_text
     from pipeline.progress.report import RunError
 
@@ -26,7 +25,7 @@ def verify(flags: JobFlags | None = None) -> int:
     with watching(settings) as watch:
         try:
             report = job.run(settings, watch)
-        except BackfillError as error:
+        except Exception as error:  # what it is, the door decides
             write_report(report_json.unreported_document("verify", RunError.of(error)), settings.report)
             raise
     written = write_report(report_json.verify_document(report), settings.report)

@@ -1,0 +1,62 @@
+"""The job `verify` in this process, where its connection breaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pipeline import backfill, verify
+from pipeline.actions import Note
+from pipeline.config import BackfillSettings, VerifySettings
+from pipeline.progress.report import RunInfo, RunReport
+from pipeline.progress.snapshot import Snapshot
+from workers._decode import make_lake
+
+CUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'ledgerfill'
+"""
+
+
+class Silent:
+    """An observer that is told everything and says nothing."""
+
+    def started(self, run: RunInfo) -> None:
+        """A run begins."""
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """It goes on."""
+
+    def note(self, note: Note) -> None:
+        """It takes a step against a stall."""
+
+    def finished(self, report: RunReport) -> None:
+        """It has ended."""
+
+
+class Cutting(Silent):
+    """Ends every session of the program as soon as anything is seen."""
+
+    def __init__(self, store: str) -> None:
+        """Remember where."""
+        self._store = store
+
+    def progress(self, snapshot: Snapshot) -> None:  # noqa: ARG002  # an observer's signature
+        """Cut."""
+        with psycopg.connect(self._store, autocommit=True) as conn:
+            conn.execute(CUT)
+
+
+def test_verify_whose_connection_was_cut_says_so(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not compared is no success, and the report says what broke."""
+    monkeypatch.setenv("LEDGERFILL_HOME", str(tmp_path))
+    make_lake(str(tmp_path / "lake"), ledgers=20, first=2, shape="sparse")
+    given = {"source": str(tmp_path / "lake"), "database": store, "start_ledger": 2, "end_ledger": 21, "workers": 1}
+    backfill.run(BackfillSettings(**given), Silent())
+    report = verify.run(VerifySettings(**given, chunk_ledgers=1), Cutting(store))
+    assert report.exit_code == 1
+    assert report.error is not None
+    assert "terminating connection" in report.error.message
+    assert report.missing == ()
