@@ -124,3 +124,51 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HEADER, Stream};
+
+    /// The bytes of one row that `fill` makes.
+    fn row(fill: impl Fn(&mut Stream)) -> Vec<u8> {
+        let mut stream = Stream::default();
+        stream.start();
+        stream.row(1);
+        fill(&mut stream);
+        stream.end();
+        assert_eq!(stream.rows(), 1);
+        let bytes = stream.bytes().strip_prefix(HEADER).expect("a header");
+        bytes.strip_suffix(&[0xff, 0xff]).expect("a trailer")[2..].to_vec()
+    }
+
+    #[test]
+    fn fields_are_those_of_the_binary_format() {
+        assert_eq!(row(Stream::null), [0xff; 4]);
+        assert_eq!(row(|stream| stream.boolean(true)), [0, 0, 0, 1, 1]);
+        assert_eq!(row(|stream| stream.int2(-2)), [0, 0, 0, 2, 0xff, 0xfe]);
+        assert_eq!(row(|stream| stream.int4(258)), [0, 0, 0, 4, 0, 0, 1, 2]);
+        assert_eq!(row(|stream| stream.int8(-1)), [&[0, 0, 0, 8][..], &[0xff; 8]].concat());
+        assert_eq!(row(|stream| stream.bytea(b"ab")), [0, 0, 0, 2, b'a', b'b']);
+        assert_eq!(row(|stream| stream.hash(&[7; 32])), [&[0, 0, 0, 32][..], &[7; 32]].concat());
+        assert_eq!(row(|stream| stream.address(48, &[7; 32])), [&[0, 0, 0, 33, 48][..], &[7; 32]].concat());
+    }
+
+    #[test]
+    fn numerics_are_written_as_postgresql_itself_writes_them() {
+        let cases: [(u64, u16, &[u16]); 7] = [
+            (0, 0, &[]),
+            (1, 0, &[1]),
+            (9_999, 0, &[9_999]),
+            (10_000, 1, &[1]),
+            (100_000_000, 2, &[1]),
+            (1_0000_0500_0000, 3, &[1, 0, 500]),
+            (u64::MAX, 4, &[1844, 6744, 737, 955, 1615]),
+        ];
+        for (value, weight, digits) in cases {
+            let halves = [&[digits.len() as u16, weight, 0, 0], digits].concat();
+            let body: Vec<u8> = halves.iter().flat_map(|half| half.to_be_bytes()).collect();
+            let length = (body.len() as u32).to_be_bytes().to_vec();
+            assert_eq!(row(|stream| stream.numeric(value)), [length, body].concat(), "{value}");
+        }
+    }
+}
