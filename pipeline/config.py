@@ -113,7 +113,7 @@ class SourceSettings(Settings):
     objects_per_partition: Count | None = None
     suffix: Literal[".xdr.zst", ".xdr.zstd"] | None = None
     max_object_bytes: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] = ByteSize(256 << 20)  # plain bytes of one object
-    fetch_timeout_s: Seconds = Field(default=30.0, alias="fetch_timeout")
+    fetch_timeout_s: Seconds = Field(default=15.0, alias="fetch_timeout")
     fetch_attempts: Count = 4
     fetch_concurrency: Count = 16  # objects at once, by each worker
 

@@ -31,7 +31,7 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
     with ExitStack() as stack:
         opened = stack.enter_context(source.opened(settings, database.home))
         check_trusted(settings, opened.wanted)
-        conn = stack.enter_context(closing(database.connect()))
+        conn = stack.enter_context(closing(database.read()))
         network.check(conn, opened.network_passphrase)
         account = Account(observer)
         # What the store holds is what there is to compute: a plan whose "gaps" are the parts that are there.

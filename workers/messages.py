@@ -76,7 +76,7 @@ class WorkerConfig:
     trusted: tuple[tuple[int, bytes], ...] = ()
     max_object_bytes: int = 256 << 20
     fetch_concurrency: int = 16
-    fetch_timeout_s: float = 30.0
+    fetch_timeout_s: float = 15.0
     fetch_attempts: int = 4
 
 

@@ -68,7 +68,7 @@ class SourceFlags:
     max_object_bytes: Annotated[
         str | None, _flag(_SOURCE, "Refuse objects of more plain bytes than this (256MiB).", "SIZE")
     ] = None
-    fetch_timeout: Annotated[float | None, _flag(_SOURCE, "Seconds until a request is given up (30).", "S")] = None
+    fetch_timeout: Annotated[float | None, _flag(_SOURCE, "Seconds until a request is given up (15).", "S")] = None
     fetch_attempts: Annotated[int | None, _whole(_SOURCE, "Tries of a request (4).", "N")] = None
     fetch_concurrency: Annotated[int | None, _whole(_SOURCE, "Requests at once, by each worker (16).", "N")] = None
 

@@ -63,8 +63,6 @@ def _lines(survey: Survey) -> Iterator[str]:
     yield f"  to read    about {units.size(survey.object_bytes)}, by {units.plural(survey.sampled_objects, 'sample')}"
     yield f"  disk       about {units.size(survey.disk_needed_bytes)} needed, {_free(survey.disk_free_bytes)}"
     yield f"  memory     up to {units.size(survey.memory_bytes)} needed, {_free(survey.memory_free_bytes)}"
-    if survey.seconds is not None:
-        yield f"  time       about {units.duration(survey.seconds)}"
     if survey.too_little_disk:
         yield "  too little disk: backfill would refuse this range"
 
@@ -101,5 +99,4 @@ def document(survey: Survey) -> dict[str, object]:
         "sampled_objects": survey.sampled_objects,
         "disk_bytes": {"needed": survey.disk_needed_bytes, "free": survey.disk_free_bytes},
         "memory_bytes": {"needed": survey.memory_bytes, "free": survey.memory_free_bytes},
-        "seconds": survey.seconds,
     }

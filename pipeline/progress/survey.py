@@ -32,7 +32,6 @@ class Survey:
     disk_free_bytes: int | None = None  # None: a server elsewhere does not say
     memory_bytes: int = 0  # of coordinator, window and workers together, at most
     memory_free_bytes: int | None = None
-    seconds: float | None = None  # about how long, None: unknown
 
     @property
     def too_little_disk(self) -> bool:

@@ -6,6 +6,8 @@ import psycopg
 
 from pipeline import secrets
 from pipeline.config import StoreSettings
+from pipeline.errors import Refused
+from pipeline.store import version
 from pipeline.store.connection import connect, open_store
 from pipeline.store.embedded import EmbeddedServer, default_home
 
@@ -37,6 +39,17 @@ class Database:
     def connect(self) -> psycopg.Connection:
         """Return a new connection to the store, whose version is this program's. Raises `Refused`."""
         return open_store(self.url, insecure_tls=self._settings.insecure_tls)
+
+    def read(self) -> psycopg.Connection:
+        """Return a connection to a store that is there and of this version, and make nothing. Raises `Refused`."""
+        conn = self.look(start=True)
+        found = version.current(conn) if conn else None
+        if conn is None or found != version.STEPS[-1].to:
+            if conn is not None:
+                conn.close()
+            what = "no store" if found is None else f"a store of version {found}, not {version.STEPS[-1].to},"
+            raise Refused(f"there is {what} in {self.shown}: a backfill makes it and brings it up to date")
+        return conn
 
     def look(self, *, start: bool) -> psycopg.Connection | None:
         """Return a connection for reading what is there, of whatever version, and make nothing.

@@ -1,4 +1,4 @@
-"""The job `verify` in this process, where its connection breaks."""
+"""The job `verify` in this process: where its connection breaks, and where there is no store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from pipeline import backfill, verify
 from pipeline.actions import Note
 from pipeline.config import BackfillSettings, VerifySettings
+from pipeline.errors import Refused
 from pipeline.progress.report import RunInfo, RunReport
 from pipeline.progress.snapshot import Snapshot
 from workers._decode import make_lake
@@ -60,3 +61,13 @@ def test_verify_whose_connection_was_cut_says_so(store: str, tmp_path: Path, mon
     assert report.error is not None
     assert "terminating connection" in report.error.message
     assert report.missing == ()
+
+
+def test_verify_makes_no_store(database: str, tmp_path: Path) -> None:
+    """Against a database without a store it is refused, and the database is as empty as before."""
+    make_lake(str(tmp_path / "lake"), ledgers=3, shape="sparse")
+    settings = VerifySettings(source=str(tmp_path / "lake"), start_ledger=2, database=database)
+    with pytest.raises(Refused, match="there is no store in"):
+        verify.run(settings, Silent())
+    with psycopg.connect(database) as conn:
+        assert conn.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ledgerfill'").fetchone() == (0,)

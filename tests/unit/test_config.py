@@ -87,7 +87,7 @@ def test_what_was_not_said_follows_from_the_workers() -> None:
         ({"end_ledger": 1}, ["--end-ledger 1", "--start-ledger 2"]),
         ({"workers": 8, "window": 8}, ["--window of 8", "--workers 8", "at least 9"]),
         ({"stall_floor": 30.0, "stall_ceiling": 20.0}, ["--stall-floor of 30 s", "--stall-ceiling of 20 s"]),
-        ({"stall_ceiling": 25.0}, ["--fetch-timeout of 30 s", "--stall-ceiling of 25 s"]),
+        ({"stall_floor": 5.0, "stall_ceiling": 10.0}, ["--fetch-timeout of 15 s", "--stall-ceiling of 10 s"]),
         ({"window": 0}, ["--window is 0"]),
         ({"workers": 0}, ["--workers is 0"]),
         ({"start_ledger": 2**31}, ["--start-ledger is 2147483648", "2147483647"]),
