@@ -16,11 +16,13 @@ from pathlib import Path
 
 import tenacity
 
+from workers.failures import SourceError
+
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # its folder for this user is checked before use
 
 
 class ResultFolder:
-    """A private, empty, locked folder with room for `bytes_needed`; `OSError` when it cannot be made."""
+    """A private, empty, locked folder with room for `bytes_needed`; `SourceError` when it cannot be made."""
 
     def __init__(self, bytes_needed: int, fallback: Path, *, shared_memory: Path = SHARED_MEMORY) -> None:
         """Make it in shared memory where that has the room, else in the folder `fallback`; clear what was left."""
@@ -29,7 +31,13 @@ class ResultFolder:
             with contextlib.suppress(OSError), _locked(root):
                 _clear(root)
         self.in_memory = _free_memory(shared_memory) >= bytes_needed and _usable(memory)
-        self.path, self._lock = _make(memory if self.in_memory else disk)
+        root = memory if self.in_memory else disk
+        try:
+            self.path, self._lock = _make(root)
+        except OSError as error:
+            raise SourceError(
+                f"cannot make a folder for a run's files in {root}: {error.strerror}: name another with LEDGERFILL_HOME"
+            ) from error
 
     def __enter__(self) -> ResultFolder:
         """Return itself."""

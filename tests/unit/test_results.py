@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from workers.failures import SourceError
 from workers.results import ResultFolder
 
 
@@ -108,3 +111,10 @@ def test_runs_come_and_go_beside_each_other(tmp_path: Path) -> None:
     ]
     assert [(run.communicate()[1], run.returncode) for run in running] == [("", 0)] * 3
     assert list(memory.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """Where the disk's folder is none, the refusal names it and the way out."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match=r"cannot make .* in \S+/file/results: .*LEDGERFILL_HOME"):
+        ResultFolder(1 << 60, tmp_path / "file")
