@@ -120,10 +120,36 @@ fn deep(levels: u32) -> LedgerCloseMeta {
     of(vec![transaction(plain(1), vec![bump(None, 1)], TransactionMeta::V4(meta))])
 }
 
+/// An invocation that calls one that calls one; one level of the schema each.
+fn invocations(levels: u32) -> LedgerCloseMeta {
+    let call = |sub_invocations| SorobanAuthorizedInvocation {
+        function: SorobanAuthorizedFunction::ContractFn(InvokeContractArgs {
+            contract_address: ScAddress::Contract(ContractId::default()),
+            ..InvokeContractArgs::default()
+        }),
+        sub_invocations,
+    };
+    let nested = (1..levels).fold(call(VecM::default()), |inner, _| call(vec![inner].try_into().expect("one")));
+    let entry = SorobanAuthorizationEntry { credentials: SorobanCredentials::SourceAccount, root_invocation: nested };
+    let body = OperationBody::InvokeHostFunction(InvokeHostFunctionOp {
+        host_function: HostFunction::UploadContractWasm(BytesM::default()),
+        auth: vec![entry].try_into().expect("one"),
+    });
+    let operation = Operation { source_account: None, body };
+    of(vec![transaction(plain(1), vec![operation], TransactionMeta::V0(VecM::default()))])
+}
+
 #[test]
 fn nesting_is_read_to_the_limit_on_a_small_stack_and_refused_beyond() {
-    let (allowed, refused) = on_stack(64 << 20, || (xdr(&deep(MAX_DEPTH / 2)), xdr(&deep(MAX_DEPTH / 2 + 1))));
-    let (sound, error) = on_stack(512 << 10, move || {
+    nesting(|| (xdr(&deep(MAX_DEPTH / 2)), xdr(&deep(MAX_DEPTH / 2 + 1))));
+    nesting(|| (xdr(&invocations(MAX_DEPTH)), xdr(&invocations(MAX_DEPTH + 1))));
+}
+
+/// Takes a ledger that is as deep as allowed and one that is deeper.
+fn nesting(make: fn() -> (Vec<u8>, Vec<u8>)) {
+    let small = if cfg!(debug_assertions) { 16 << 20 } else { 512 << 10 };
+    let (allowed, refused) = on_stack(256 << 20, make);
+    let (sound, error) = on_stack(small, move || {
         let sound = run(7, 7, &[(7, 7, &allowed)], true).chunk;
         (sound.error, run(7, 7, &[(7, 7, &refused)], true).error().clone())
     });
