@@ -1,7 +1,7 @@
 """The outermost door: arguments in, exit code out. What goes wrong behind it ends in one line, never in a traceback.
 
 0 done or nothing to do; 1 failed; 2 wrong usage or refused before the start; 3 held by another run;
-130 and 143 interrupted. Imports stand inside the functions: the door is quick, and what fails there is caught.
+129, 130 and 143 interrupted. Imports stand inside the functions: the door is quick, and what fails there is caught.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from pipeline import interrupts
+
 FAILED, MISUSED, INTERRUPTED = 1, 2, 128
 
 
@@ -19,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _open_closed_streams()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)  # until a job has handlers of its own
+    for number in interrupts.heeded():  # until a job has handlers of its own
+        if number != signal.SIGINT:
+            signal.signal(number, _terminate)
     try:
         return _run(tokens)
     except SystemExit as error:  # `_terminate`
@@ -102,6 +106,7 @@ def _complain(message: str, code: int) -> int:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
+    interrupts.received(number)
     sys.exit(INTERRUPTED + number)
 
 

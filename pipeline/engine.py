@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from pipeline import interrupts
 from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, Note, ReadyChunk, StartWorker
 from pipeline.config import EngineSettings
 from pipeline.coordinator import Coordinator
@@ -126,7 +127,7 @@ class CommitThread:
 
 
 class Signals:
-    """SIGINT and SIGTERM as events, and as a readable file descriptor that ends a wait."""
+    """Interrupts as events, and as a readable file descriptor that ends a wait."""
 
     def __init__(self) -> None:
         """Prepare the pipe; nothing is caught before `caught`."""
@@ -137,15 +138,15 @@ class Signals:
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch both signals meanwhile; outside the main thread, where Python delivers none, do nothing.
+        """Catch them meanwhile; outside the main thread, where Python delivers none, do nothing.
 
-        Once one was heard, both are ignored from then on: the end is coming, and what it clears away must not be cut
+        Once one was heard, all are ignored from then on: the end is coming, and what it clears away must not be cut
         short by who asks for it again.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._receive) for number in interrupts.heeded()}
         try:
             yield
         finally:
@@ -165,6 +166,7 @@ class Signals:
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         self._heard = True
+        interrupts.received(number)
         self._received.append(number)
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"\0")

@@ -95,7 +95,9 @@ def _outcome(error: Exception, *, began: bool) -> Outcome:
 
 
 def _interrupted(error: KeyboardInterrupt | SystemExit) -> Interrupted:
-    return Interrupted(signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT)
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return Interrupted(error.code - 128)
+    return Interrupted(signal.SIGINT)
 
 
 def write_report(document: Mapping[str, object], path: Path | None) -> bool:

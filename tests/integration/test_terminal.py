@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,3 +143,26 @@ def test_verify_status_and_plan_agree_after_a_run(lake: Path, environment: dict[
     assert json.loads(ended([str(PROGRAM), "status", "--json"]).stdout)["stretches"][0]["ledgers"] == [2, 100]
     chunks = ended(command(lake, "--chunk-ledgers", "50", "--chunks", job="plan")).stdout.splitlines()
     assert (chunks[0], chunks[-1]) == ("101-150", "301")
+
+
+def test_closed_terminal_ends_a_run_in_order(lake: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """Who closes the terminal gets exit code 129 and a report, as after any other signal."""
+    report = tmp_path / "report.json"
+    leader, follower = pty.openpty()
+    running = subprocess.Popen(
+        command(lake, "--chunk-ledgers", "1", "--report", str(report)),
+        env=environment,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(follower)
+    seen = b""
+    while b"committing" not in seen:
+        seen += os.read(leader, 65536)
+    os.close(leader)
+    assert running.wait(30) == 129
+    written = json.loads(report.read_text())
+    assert (written["outcome"], written["exit_code"]) == ("interrupted", 129)
