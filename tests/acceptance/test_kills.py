@@ -16,7 +16,7 @@ from program import COMMAND, Program, Running, job, wait_for, wait_for_none
 from stores import digests, held, sessions
 
 FIRST, LAST = 2, 4001
-CHUNKS = ["--chunk-ledgers", "20"]  # 200 of them
+CHUNKS = ["--chunk-ledgers", "4"]  # 1000 of them
 KILLS = 10
 Digests = dict[str, tuple[int, str]]
 
