@@ -209,6 +209,11 @@ fn a_length_is_held_against_the_bytes_left_where_it_stands() {
     let ledger = of(vec![nothing]);
     let (at, error) = word_changed(&ledger, 77, 101);
     assert_eq!((error.fault.at, &error.fault.expected[..]), (at, "at most 100 elements"));
+    let mut signed = transaction(plain(1), vec![], TransactionMeta::V0(VecM::default()));
+    let TransactionEnvelope::Tx(envelope) = &mut signed.envelope else { unreachable!("built so") };
+    envelope.signatures = vec![DecoratedSignature::default(); 19].try_into().expect("up to 20");
+    let (at, error) = word_changed(&of(vec![signed]), 19, 21);
+    assert_eq!((error.fault.at, &error.fault.expected[..]), (at, "at most 20 elements"));
     let metas = TransactionMeta::V0(vec![OperationMeta::default(); 99].try_into().expect("few"));
     let ledger = of(vec![transaction(plain(1), vec![bump(None, 1)], metas)]);
     let (at, error) = word_changed(&ledger, 99, u32::MAX);
