@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,9 +18,14 @@ from pooling import FIRST, hear, task, until
 from workers.messages import ChunkDone, ChunkStarted, LedgerRange, Ready, Task, WorkerConfig
 from workers.pool import Pool, WorkerGone
 
+Offspring = Callable[[], list[psutil.Process]]
 
-def offspring() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+
+@pytest.fixture
+def offspring() -> Offspring:
+    """The processes that came of this one since the test began; a server of other tests is none of them."""
+    before = psutil.Process().children(recursive=True)
+    return lambda: [each for each in psutil.Process().children(recursive=True) if each not in before]
 
 
 def open_descriptors() -> int:
@@ -146,7 +152,7 @@ def test_workers_killed_at_random_are_healed(pubnet: WorkerConfig, tmp_path: Pat
     assert all(one.failure is None for one in done.values())
 
 
-def test_nothing_is_left_after_close(pubnet: WorkerConfig, tmp_path: Path) -> None:
+def test_nothing_is_left_after_close(pubnet: WorkerConfig, tmp_path: Path, offspring: Offspring) -> None:
     """Idle or busy, after `close` there is no worker, no forkserver, no tracker, no thread and no descriptor left."""
     Pool(pubnet).close()  # whatever is made once a process is there before the count
     threads, descriptors = set(threading.enumerate()), open_descriptors()
@@ -163,7 +169,7 @@ def test_nothing_is_left_after_close(pubnet: WorkerConfig, tmp_path: Path) -> No
     assert open_descriptors() == descriptors
 
 
-def test_two_pools_live_side_by_side(pubnet: WorkerConfig, tmp_path: Path) -> None:
+def test_two_pools_live_side_by_side(pubnet: WorkerConfig, tmp_path: Path, offspring: Offspring) -> None:
     """The end of one pool is no end of another's workers."""
     with Pool(pubnet) as staying:
         staying.start(0)
@@ -191,7 +197,7 @@ def test_pool_starts_from_the_main_thread_only(pubnet: WorkerConfig) -> None:
     assert "main thread" in str(refused[0])
 
 
-def test_forkserver_killed_takes_its_workers_and_is_replaced(pubnet: WorkerConfig) -> None:
+def test_forkserver_killed_takes_its_workers_and_is_replaced(pubnet: WorkerConfig, offspring: Offspring) -> None:
     """Where the process that workers come from dies, they are heard to end, and new ones can be started."""
     with Pool(pubnet) as pool:
         pool.start(0)
