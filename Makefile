@@ -35,7 +35,7 @@ lint: install
 	cargo clippy --manifest-path decode/Cargo.toml --workspace --all-targets --features python --quiet -- -D warnings
 
 test-rust: install
-	cargo test --manifest-path decode/Cargo.toml --workspace --release --quiet
+	cargo test --manifest-path decode/Cargo.toml --workspace --release --quiet --lib --tests
 
 bench: install
 	@for name in decode worker commit run; do $(BIN)/python benchmarks/$$name.py || exit 1; done
