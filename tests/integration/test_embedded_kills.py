@@ -95,6 +95,18 @@ def test_a_starter_that_is_killed_on_the_way_leaves_nothing_half_done(serve: Ser
     assert (server.home / "store" / "VERSION").read_text() == "layout 1\npostgresql 18\n"
 
 
+def test_a_log_that_was_made_but_not_given_away_is_given_away(serve: Serve):
+    """A starter killed between making the server's log and handing it to the server's user spoils no later start."""
+    server = serve()
+    server.ensure_running()
+    server.stop()
+    log = server.home / "store" / "server.log"
+    log.unlink()
+    log.touch(mode=0o600)
+    server.ensure_running()
+    assert log.read_text()
+
+
 def test_two_starters_at_once_share_one_server(serve: Serve):
     """Of two commands that start at once one makes and starts the server, the other waits and uses it."""
     server = serve()

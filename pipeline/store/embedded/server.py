@@ -274,7 +274,7 @@ class EmbeddedServer:
             log.rename(log.with_suffix(".log.1"))
         if not log.exists():
             _write(log, "")
-            user.give(log)
+        user.give(log)  # every time: a starter may have been killed right before it
         return log.stat().st_size
 
     def _stop(self) -> bool:
