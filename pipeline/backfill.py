@@ -23,11 +23,12 @@ from pipeline.source import OpenSource
 from pipeline.store import books, locks, network, stretches
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
-from pipeline.store.connection import permitted
+from pipeline.store.connection import Limits, permitted
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
 logger = logging.getLogger(__name__)
+_AT_THE_END = Limits(lock_s=5.0, statement_s=30.0)  # nobody shall wait long for a run that is over
 
 
 @permitted()
@@ -96,7 +97,7 @@ class _Backfill:
         """Report and write down how the run ended; over a new connection, since the first may have broken meanwhile."""
         wanted = self._source.wanted
         try:
-            with closing(self._database.connect()) as conn:
+            with closing(self._database.connect(_AT_THE_END)) as conn:
                 report = self.report(finish, tuple(gap.ledgers for gap in stretches.gaps(conn, wanted)))
                 error = report.error.message if report.error else None
                 document = report_json.text(report_json.run_document(report))

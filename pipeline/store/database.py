@@ -8,7 +8,7 @@ from pipeline import secrets
 from pipeline.config import StoreSettings
 from pipeline.errors import Refused
 from pipeline.store import version
-from pipeline.store.connection import connect, open_store
+from pipeline.store.connection import DEFAULT_LIMITS, Limits, connect, open_store
 from pipeline.store.embedded import EmbeddedServer, default_home
 
 
@@ -36,9 +36,9 @@ class Database:
         """As people may see it."""
         return self._settings.database_shown
 
-    def connect(self) -> psycopg.Connection:
+    def connect(self, limits: Limits = DEFAULT_LIMITS) -> psycopg.Connection:
         """Return a new connection to the store, whose version is this program's. Raises `Refused`."""
-        return open_store(self.url, insecure_tls=self._settings.insecure_tls)
+        return open_store(self.url, insecure_tls=self._settings.insecure_tls, limits=limits)
 
     def read(self) -> psycopg.Connection:
         """Return a connection to a store that is there and of this version, and make nothing. Raises `Refused`."""
