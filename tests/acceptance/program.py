@@ -170,8 +170,8 @@ class Program:
     def end(self) -> None:
         """Kill what a failed test has left running."""
         for run in self.started:
-            if not run.ended():
-                run.process.kill()
+            run.process.kill()
+            if not run.process.stdout.closed:
                 run.process.communicate()
 
 

@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from lakes import CORE, FIRST, LAST, mend
 from program import Program, job, wait_for, wait_for_none
@@ -76,6 +77,26 @@ def test_second_signal_ends_at_once(ledgerfill: Program, core_lake: Path, hole: 
     ended = running.result()
     assert ended.returncode == 130, ended.stderr
     wait_for_none(lambda: sessions(ledgerfill.database))
+
+
+@pytest.mark.slow
+def test_second_signal_ends_a_commit_that_waits(ledgerfill: Program, core_lake: Path, shared: Path, hole: int) -> None:
+    """A commit behind somebody's lock is waited for after one Ctrl-C, and given up at the second; nothing is lost."""
+    running = waiting_at_hole(ledgerfill, core_lake, hole)
+    with psycopg.connect(ledgerfill.database) as conn:
+        conn.execute("LOCK TABLE ledgerfill.ledger_stretches IN ACCESS EXCLUSIVE MODE")
+        mend(core_lake, shared, hole)
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_for(lambda: conn.execute(waits).fetchone() != (0,))
+        running.send(signal.SIGINT)
+        time.sleep(1)
+        assert not running.ended()
+        running.send(signal.SIGINT)
+        assert running.process.wait(30) == 130
+    running.result()
+    wait_for_none(lambda: sessions(ledgerfill.database))
+    assert ledgerfill.backfill(core_lake, FIRST, LAST).returncode == 0
+    check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
 def test_printed_command_resumes(ledgerfill: Program, core_lake: Path, shared: Path, hole: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -188,3 +189,25 @@ def test_server_that_cuts_its_sessions_is_asked_again(
     assert "connecting again" in ended.stderr
     assert digests(ledgerfill.database) == undisturbed
     assert runs(ledgerfill.database) == ["success"]
+
+
+@pytest.mark.slow
+def test_run_outlives_a_crash_of_its_server(
+    ledgerfill: Program, lake: Path, reachable: Path, undisturbed: Digests, moments: random.Random
+) -> None:
+    """PostgreSQL killed in the midst of a run and started again recovers, and the run goes on as if nothing was."""
+    ledgerfill.database, ledgerfill.home = None, reachable / "crash"
+    url = ledgerfill("store", "url").stdout.strip()
+    try:
+        running = ledgerfill.start("backfill", *job(lake, FIRST, LAST), *CHUNKS)
+        wait_for_chunks(running, url, moments.randrange(1, 200))
+        server = json.loads(ledgerfill("store", "status", "--json").stdout)["pid"]
+        os.kill(server, signal.SIGKILL)
+        assert ledgerfill("store", "start").returncode == 0
+        ended = running.result()
+        assert ended.returncode == 0, ended.stderr
+        assert "connecting again" in ended.stderr
+        assert ledgerfill("store", "url").stdout.strip() == url
+        assert digests(url) == undisturbed
+    finally:
+        ledgerfill("store", "stop")
