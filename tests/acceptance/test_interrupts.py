@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from lakes import CORE, FIRST, LAST, mend
+from lakes import CORE, FIRST, LAST, key, mend
 from program import Program, job, wait_for, wait_for_none
 from stores import check, held, sessions, waiting_at_hole
 
@@ -160,9 +161,8 @@ def test_hung_worker_is_replaced(ledgerfill: Program, core_lake: Path, shared: P
 @pytest.mark.slow
 def test_chunk_that_hangs_for_ever_is_given_up(ledgerfill: Program, core_lake: Path, shared: Path) -> None:
     """A head on which every worker hangs is suspected, re-dispatched and given up; everything before it is there."""
-    stuck = next(core_lake.glob("*/*--30.xdr.zst"))
-    stuck.unlink()
-    os.mkfifo(stuck)  # opening it waits for a writer that never comes
+    (core_lake / key(30)).unlink()
+    os.mkfifo(core_lake / key(30))  # opening it waits for a writer that never comes
     deadlines = ["--stall-floor", 1, "--stall-ceiling", 2, "--fetch-timeout", 2, "--max-attempts", 2]
     ended, report = ledgerfill.report(
         "backfill", *job(core_lake, FIRST, LAST), "--chunk-ledgers", 4, "--workers", 2, *deadlines
@@ -171,5 +171,36 @@ def test_chunk_that_hangs_for_ever_is_given_up(ledgerfill: Program, core_lake: P
     steps = [step["step"] for step in report["steps"] if step["chunk"] == [30, 33]]
     assert steps == ["suspect", "re-dispatch", "suspect", "abort"]
     assert "gave up on ledgers 30-33 at attempt 2" in ended.stderr
+    assert held(ledgerfill.database) == [(FIRST, 29)]
+    check(shared, ledgerfill.database, FIRST, 29, "--file", CORE)
+
+
+def wait_until_stuck(worker: int) -> None:
+    """Wait until a worker opens the pipe that nobody writes to; a kernel that does not say so gets three seconds."""
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):  # a thread has ended meanwhile
+            if any("wait_for_partner" in path.read_text() for path in Path(f"/proc/{worker}/task").glob("*/wchan")):
+                return
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_chunk_that_workers_die_of_is_poison(ledgerfill: Program, core_lake: Path, shared: Path) -> None:
+    """Three deaths of different workers on one chunk end the run, everything before it there; it is never skipped."""
+    (core_lake / key(30)).unlink()
+    os.mkfifo(core_lake / key(30))  # who opens it stays there until killed
+    running = ledgerfill.start("backfill", *job(core_lake, FIRST, LAST), "--chunk-ledgers", 4, "--workers", 1)
+    wait_for(lambda: held(ledgerfill.database) == [(FIRST, 29)])
+    killed: set[int] = set()
+    for _ in range(3):
+        (worker,) = wait_for(lambda: {*running.workers()} - killed)
+        wait_until_stuck(worker)
+        os.kill(worker, signal.SIGKILL)
+        killed.add(worker)
+    ended = running.result()
+    assert ended.returncode == 1
+    assert "gave up on ledgers 30-33 at attempt 3" in ended.stderr
+    assert "poison, 3 workers died of it" in ended.stderr
     assert held(ledgerfill.database) == [(FIRST, 29)]
     check(shared, ledgerfill.database, FIRST, 29, "--file", CORE)
