@@ -6,6 +6,7 @@ It is locked while its run lives; what dead runs left is cleared by the next sta
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -53,7 +54,8 @@ class ResultFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock)
             self._lock = -1
-            with contextlib.suppress(OSError):  # another run's folder is beside it
+            # Another run's folder is beside it, or another run has removed the root.
+            with contextlib.suppress(OSError), _locked(self.path.parent):
                 self.path.parent.rmdir()
 
 
@@ -82,7 +84,7 @@ def _free_memory(folder: Path) -> int:
 
 
 @tenacity.retry(
-    # The last of the other runs has just removed the root; `mkdir` then says that it exists and is no folder.
+    # The last of the other runs has just removed the root; `mkdir` may then say that it exists and is no folder.
     retry=tenacity.retry_if_exception_type((FileNotFoundError, FileExistsError)),
     stop=tenacity.stop_after_attempt(100),
     reraise=True,
@@ -99,10 +101,12 @@ def _make(root: Path) -> tuple[Path, int]:
 
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Hold the root: nobody clears a folder between its making and its locking."""
+    """Hold the root: nobody removes it, or clears a folder between its making and its locking."""
     lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.samestat(os.fstat(lock), root.lstat()):
+            raise FileNotFoundError(errno.ENOENT, "removed and made again by other runs", str(root))
         yield
     finally:
         os.close(lock)
