@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from pipeline.store.connection import open_store
-from pipeline.store.embedded import EmbeddedServer
+from pipeline.store.embedded import EmbeddedServer, settings
 from workers.messages import TABLES
 
 _BOOKS = ("ledger_stretches", "backfill_chunks")
@@ -68,6 +68,7 @@ def store() -> Iterator[Store]:
     embedded = EmbeddedServer(home)
     try:
         url = embedded.ensure_running()
+        embedded.use(settings.LOADING)
         pid = embedded.status().pid
         assert pid is not None
         with open_store(url) as conn:

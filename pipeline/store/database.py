@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import psycopg
 
 from pipeline import secrets
 from pipeline.config import StoreSettings
-from pipeline.errors import Refused
+from pipeline.errors import BackfillError, Refused
 from pipeline.store import version
 from pipeline.store.connection import DEFAULT_LIMITS, Limits, connect, open_store
 from pipeline.store.embedded import EmbeddedServer, default_home
+from pipeline.store.embedded import settings as profiles
+
+logger = logging.getLogger(__name__)
 
 
 class Database:
@@ -61,3 +68,25 @@ class Database:
             if found.state == "absent" or not (start or found.running):
                 return None
         return connect(self.url, insecure_tls=self._settings.insecure_tls)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Have the embedded server set for loading as long as this lasts, then for serving; another is left as it is.
+
+        For the job that holds the store's lock, and for no other: so no two jobs switch against each other.
+        """
+        # A job that was killed leaves the server set for loading until the next one ends or the server is started
+        # anew. Nothing comes of it but a longer recovery and more disk for WAL.
+        self._use(profiles.LOADING)
+        try:
+            yield
+        finally:
+            self._use(profiles.SERVING)
+
+    def _use(self, profile: Mapping[str, str]) -> None:
+        if self.embedded is None:
+            return
+        try:
+            self.embedded.use(profile)
+        except BackfillError as error:  # slower, but no reason to end a run, or to hide why one has ended
+            logger.warning("the embedded PostgreSQL keeps its present settings: %s", error)

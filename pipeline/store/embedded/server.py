@@ -111,6 +111,23 @@ class EmbeddedServer:
             return None
         return self._url(found, self._layout.password.read_text())
 
+    def use(self, profile: Mapping[str, str]) -> None:
+        """Have the running server take the settings of a profile; where none runs, do nothing: a start has its own.
+
+        Sessions take them between two statements, from a moment after this returns. What ALTER SYSTEM set goes before.
+        Raises `ServerFailed` where the file cannot be written.
+        """
+        if not owned_by_caller(self.home):
+            return
+        with self._alone():
+            found = postmaster.serving(self._layout.data)
+            if found is None or found.state != "ready":
+                return
+            # All else stays as that start wrote it: to take it anew, the server would have to be started anew.
+            started_with = settings.parse(self._layout.settings.read_text())
+            self._put_settings({**started_with, **profile, **self._settings})
+            os.kill(found.pid, signal.SIGHUP)
+
     def stop(self) -> bool:
         """Stop the server and wait for its last process; return whether one ran. None running is fine."""
         if not owned_by_caller(self.home):
@@ -259,9 +276,13 @@ class EmbeddedServer:
     def _write_settings(self, *, fresh_port: bool) -> None:
         """Write the configuration file; the port of the last start is kept where it is free."""
         path = self._layout.settings
-        last = re.search(r"^port = '(\d+)'$", path.read_text(), re.MULTILINE) if path.exists() else None
-        port = int(last[1]) if last and not fresh_port and _is_free(int(last[1])) else _free_port()
-        wanted = settings.for_loading(settings.memory_bytes()) | self._settings | {"port": str(port)}
+        last = int(settings.parse(path.read_text()).get("port", 0)) if path.exists() else 0
+        port = last if last and not fresh_port and _is_free(last) else _free_port()
+        wanted = {**settings.common(settings.memory_bytes()), **settings.SERVING, **self._settings}
+        self._put_settings(wanted | {"port": str(port)})
+
+    def _put_settings(self, wanted: Mapping[str, str]) -> None:
+        path = self._layout.settings
         unfinished = path.with_suffix(".new")
         unfinished.write_text(settings.text(wanted))
         unfinished.chmod(0o644)
