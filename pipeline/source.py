@@ -144,7 +144,7 @@ def _worker_config(settings: JobSettings, spec: LakeSpec | StreamSpec, passphras
         source=spec,
         network_passphrase=passphrase,
         trusted=settings.trusted,
-        max_object_bytes=settings.max_object_bytes,
+        max_object_bytes=int(settings.max_object_bytes),  # no `ByteSize`: each worker would import pydantic for it
         fetch_concurrency=settings.fetch_concurrency,
         fetch_timeout_s=settings.fetch_timeout_s,
         fetch_attempts=settings.fetch_attempts,

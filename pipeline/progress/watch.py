@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from pipeline.config import Settings
 from pipeline.progress import log
-from pipeline.progress.display import Display
 from pipeline.progress.journal import Journal
 from pipeline.progress.report import RunInfo, RunReport
 
 if TYPE_CHECKING:
     from pipeline.actions import Note
+    from pipeline.progress.display import Display
     from pipeline.progress.snapshot import Snapshot
 
 
@@ -30,13 +28,9 @@ class Watch:
     @classmethod
     def make(cls, settings: Settings) -> Watch:
         """Choose by the terminal, and send log records the same way."""
-        console = Console(stderr=True)
-        if not settings.display or not sys.stderr.isatty() or console.is_dumb_terminal:
-            log.configure(settings.log_level)
-            return cls(Journal())
-        display = Display(console, settings.log_level) if "log_level" in settings.model_fields_set else Display(console)
-        log.configure(settings.log_level, display.handler)
-        return cls(display)
+        display = _display(settings) if settings.display and sys.stderr.isatty() else None
+        log.configure(settings.log_level, display.handler if display else None)
+        return cls(display or Journal())
 
     def started(self, run: RunInfo) -> None:
         """Keep that it began, and pass it on."""
@@ -58,5 +52,17 @@ class Watch:
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if isinstance(self._inner, Display):
+        if not isinstance(self._inner, Journal):
             self._inner.close()
+
+
+def _display(settings: Settings) -> Display | None:
+    """Return the display where the terminal can draw one; it alone needs rich, which takes a while to import."""
+    from rich.console import Console
+
+    from pipeline.progress.display import Display
+
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:
+        return None
+    return Display(console, settings.log_level) if "log_level" in settings.model_fields_set else Display(console)

@@ -1,0 +1,44 @@
+"""What a process does not import: each package that it does without is a short job's time, and every worker's."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import source
+from pipeline.config import BackfillSettings
+
+LOADED = "import json, sys; json.dump(sorted({name.partition('.')[0] for name in sys.modules}), sys.stdout)"
+
+
+def imported_by(code: str, given: bytes = b"") -> set[str]:
+    """Return the packages that a fresh process has imported after some code."""
+    command = [sys.executable, "-c", f"{code}\n{LOADED}"]
+    done = subprocess.run(command, input=given, capture_output=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_settings_of_a_worker_bring_no_package(tmp_path: Path) -> None:
+    """What a worker is given is unpickled without the coordinator's packages."""
+    manifest = {
+        "networkPassphrase": "a network",
+        "version": "1.0",
+        "compression": "zstd",
+        "ledgersPerBatch": 1,
+        "batchesPerPartition": 64000,
+    }
+    (tmp_path / ".config.json").write_text(json.dumps(manifest))
+    settings = BackfillSettings(source=str(tmp_path), start_ledger=2, end_ledger=9)
+    with source.opened(settings, tmp_path) as opened:
+        given = pickle.dumps(opened.worker_config)
+    imported = imported_by("import pickle, sys; pickle.load(sys.stdin.buffer)", given)
+    assert "workers" in imported
+    assert not imported & {"pipeline", "pydantic", "psycopg"}
+
+
+def test_commands_that_draw_nothing_import_no_rich() -> None:
+    """The live display's package is imported where there is a terminal to draw on, and nowhere else."""
+    assert not imported_by("import pipeline.cli.job, pipeline.backfill, pipeline.status") & {"rich"}
