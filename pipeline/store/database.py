@@ -64,8 +64,8 @@ class Database:
         None where there is no embedded store yet, or (without `start`) its server does not run.
         """
         if self.embedded is not None:
-            found = self.embedded.status()
-            if found.state == "absent" or not (start or found.running):
+            state = self.embedded.state()
+            if state == "absent" or not (start or state == "running"):
                 return None
         return connect(self.url, insecure_tls=self._settings.insecure_tls)
 

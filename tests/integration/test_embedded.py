@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_a_running_server_is_used_as_it_is(serve: Serve):
     assert server.ensure_running() == url
     assert server.status().pid == pid
     assert server.running_url() == url
+
+
+def test_a_running_server_starts_no_process(serve: Serve, monkeypatch: pytest.MonkeyPatch):
+    """The URL of a server that runs is read from the folder alone; one of another PostgreSQL is refused all the same."""
+    server = serve()
+    url = server.ensure_running()
+    with monkeypatch.context() as nothing:
+        nothing.setattr(subprocess, "Popen", None)
+        assert server.ensure_running() == url
+    layout.write_version(server.home / "store", layout.LAYOUT, 17)
+    with pytest.raises(Refused, match="was made by PostgreSQL 17"):
+        server.ensure_running()
 
 
 def test_the_password_is_asked_for_and_kept_private(serve: Serve):
@@ -145,16 +158,18 @@ def test_reset_deletes_the_store(serve: Serve):
 def test_status_tells_without_touching(serve: Serve):
     """The status follows the server through its life, starts nothing and writes nothing."""
     server = serve()
-    assert server.status().state == "absent"
+    assert server.status().state == server.state() == "absent"
     assert not server.home.exists()
     url = server.ensure_running()
     found = server.status()
     assert (found.state, found.running, found.version) == ("running", True, "18.6")
+    assert server.state() == "running"
     assert found.url == url.replace(url.split(":")[2].split("@")[0], "").replace(":@", "@")
     assert os.getpgid(found.pid) == found.pid
     assert found.data_bytes > 10_000_000
     server.stop()
     assert (server.status().state, server.status().pid, server.running_url()) == ("stopped", None, None)
+    assert server.state() == "stopped"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,8 @@ class EmbeddedServer:
         wheel = self._wheel or binaries.find()
         open_home(self.home)
         with self._alone():
+            if running := self._running_unchanged(wheel.major):
+                return running
             user = account.choose(self._layout.data)
             binaries.refuse_unreachable(self.home, user)
             programs = binaries.within_reach(wheel, user, self._layout.binaries)
@@ -110,6 +112,11 @@ class EmbeddedServer:
         if found is None or found.state != "ready":
             return None
         return self._url(found, self._layout.password.read_text())
+
+    def _running_unchanged(self, major: int) -> str | None:
+        """Return the URL of a server that runs and is of this program's versions: nothing is left to do then."""
+        url = self.running_url()
+        return url if url and layout.read_version(self._layout.store) == (layout.LAYOUT, major) else None
 
     def use(self, profile: Mapping[str, str]) -> None:
         """Have the running server take the settings of a profile; where none runs, do nothing: a start has its own.
@@ -149,20 +156,25 @@ class EmbeddedServer:
                     shutil.rmtree(folder)
 
     def status(self) -> ServerStatus:
-        """Return how it stands; nothing is started, waited for or written."""
+        """Return how it stands; nothing is started, waited for or written. Looks at every file of the store."""
         data = self._layout.data
-        if not owned_by_caller(self.home) or not self._layout.store.exists():
+        if self.state() == "absent":
             return ServerStatus(home=self.home, state="absent")
         found = postmaster.serving(data)
-        state = "stopped" if found is None else {"ready": "running"}.get(found.state, found.state or "starting")
         return ServerStatus(
             home=self.home,
-            state=state,
+            state=_state(found),
             pid=found.pid if found else None,
             url=self._url(found) if found and found.state == "ready" else None,
             version=".".join((self._wheel or binaries.find()).version.split(".")[:2]),
             data_bytes=sum(_size(path) for path in data.rglob("*")),
         )
+
+    def state(self) -> str:
+        """Return the state alone, which takes the same time whatever is in the store."""
+        if not owned_by_caller(self.home) or not self._layout.store.exists():
+            return "absent"
+        return _state(postmaster.serving(self._layout.data))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -317,6 +329,10 @@ class EmbeddedServer:
     def _url(found: postmaster.Postmaster, password: str | None = None) -> str:
         secret = "" if password is None else f":{password}"
         return f"postgresql://{_USER}{secret}@127.0.0.1:{found.port}/{_DATABASE}"
+
+
+def _state(found: postmaster.Postmaster | None) -> str:
+    return "stopped" if found is None else {"ready": "running"}.get(found.state, found.state or "starting")
 
 
 def _failure(said: str) -> str:
