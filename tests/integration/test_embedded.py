@@ -48,7 +48,7 @@ def test_a_running_server_is_used_as_it_is(serve: Serve):
 
 
 def test_a_running_server_starts_no_process(serve: Serve, monkeypatch: pytest.MonkeyPatch):
-    """The URL of a server that runs is read from the folder alone; one of another PostgreSQL is refused all the same."""
+    """The URL of a running server is read from the folder alone; one of another PostgreSQL is refused all the same."""
     server = serve()
     url = server.ensure_running()
     with monkeypatch.context() as nothing:
