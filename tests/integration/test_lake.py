@@ -105,6 +105,26 @@ def test_hole_ends_a_reading_with_what_is_before_it(folder: Path) -> None:
     assert reading.failure.reason == f"cannot read ledger {FIRST + 5}: object {key_of(FIRST + 5)} is missing"
 
 
+def test_folder_in_the_place_of_an_object_is_a_hole(folder: Path) -> None:
+    """Where a file should be and something else is, the object is missing."""
+    (folder / key_of(LAST)).unlink()
+    (folder / key_of(LAST)).mkdir()
+    failure = Lake(pubnet(str(folder))).read(LedgerRange(LAST, LAST)).failure
+    assert failure is not None
+    assert (failure.missing, failure.object) == (True, key_of(LAST))
+
+
+def test_object_that_cannot_be_reached_is_told_with_its_key(folder: Path) -> None:
+    """A fault of the file system is worth another attempt, and says at which object it was."""
+    (partition,) = {(folder / key_of(ledger)).parent for ledger in (FIRST, LAST)}
+    partition.rename(folder / "elsewhere")
+    partition.touch()
+    failure = Lake(pubnet(str(folder)), QUICK).read(LedgerRange(FIRST, LAST)).failure
+    assert failure is not None
+    assert (failure.transient, failure.missing, failure.ledger) == (True, False, FIRST)
+    assert f"NotADirectoryError at object {key_of(FIRST)}" in failure.reason
+
+
 def test_newest_and_oldest_of_a_folder(folder: Path) -> None:
     """The newest and the oldest ledger are told by the keys; other files beside them change nothing."""
     (folder / "0-notes.txt").write_text("no ledger")
@@ -261,10 +281,22 @@ def test_late_sizes_are_left_out(faulty: FaultyS3) -> None:
     assert time.monotonic() - begin < 1.5
 
 
+def test_late_objects_are_fetched_side_by_side(faulty: FaultyS3) -> None:
+    """A store whose every answer is late holds a reading up once, not once an object."""
+    faulty.hang_s = 0.5
+    for ledger in range(FIRST, LAST + 1):
+        faulty.faults[key_of(ledger)] = ["hang"]
+    begin = time.monotonic()
+    reading = Lake(pubnet("s3://lake"), replace(QUICK, timeout_s=30.0, concurrency=64)).read(LedgerRange(FIRST, LAST))
+    assert [first for _, first, _, _ in reading.objects] == list(range(FIRST, LAST + 1))
+    assert time.monotonic() - begin < 2
+
+
 @pytest.mark.usefixtures("faulty")
-def test_larger_object_than_allowed_is_refused() -> None:
+@pytest.mark.parametrize("kind", ["s3", "folder"])
+def test_larger_object_than_allowed_is_refused(kind: str, folder: Path) -> None:
     """An object above the limit is refused by its size, without its body."""
-    lake = Lake(pubnet("s3://lake"), replace(QUICK, max_object_bytes=1000))
+    lake = Lake(pubnet("s3://lake" if kind == "s3" else str(folder)), replace(QUICK, max_object_bytes=1000))
     failure = lake.read(LedgerRange(FIRST, FIRST)).failure
     assert failure is not None
     assert not failure.transient

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from workers.failures import SourceError
 from workers.messages import Failure, LakeSpec, LedgerRange
 from workers.sources.bucket import Bucket, FetchLimits
+from workers.sources.fetching import Fetching
 from workers.sources.layout import Layout
 from workers.sources.reading import Object, Reading
 
@@ -30,18 +32,15 @@ class Lake:
 
     def read(self, ledgers: LedgerRange) -> Reading:
         """Fetch the objects that cover `ledgers`, several at once, in ascending order up to the first that failed."""
-        pending = [self._threads.submit(self._fetch, held, ledgers) for held in self.layout.objects(ledgers)]
-        read: list[Object] = []
-        stored = 0
-        for fetched in pending:
-            result = fetched.result()
-            if isinstance(result, Failure):
-                for other in pending:
-                    other.cancel()
-                return Reading(read, stored, result)
-            read.append(result)
-            stored += len(memoryview(result[3]))
-        return Reading(read, stored)
+        fetching = Fetching(self.layout.objects(ledgers), partial(self._fetch, wanted=ledgers))
+        fetching.take(self._bucket.alone_s)
+        at_once = min(self._bucket.limits.concurrency, fetching.left)
+        helpers = [self._threads.submit(fetching.take) for _ in range(at_once - 1)]
+        fetching.take()
+        for helper in helpers:
+            if not helper.cancel():  # one that has not begun would find nothing left
+                helper.result()
+        return fetching.reading()
 
     def _fetch(self, held: LedgerRange, wanted: LedgerRange) -> Object | Failure:
         """Fetch one object; a failure names the first wanted ledger that it should hold."""

@@ -46,7 +46,7 @@ def read_manifest(bucket: Bucket) -> Manifest | None:
         if error.failure.missing:
             return None
         raise
-    return parse_manifest(raw.to_bytes())
+    return parse_manifest(bytes(raw))
 
 
 def _field(fields: dict[str, object], name: str) -> object:
