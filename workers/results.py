@@ -31,14 +31,13 @@ class ResultFolder:
         for root in (memory, disk):
             with contextlib.suppress(OSError), _locked(root):
                 _clear(root)
-        self.in_memory = _free_memory(shared_memory) >= bytes_needed and _usable(memory)
-        root = memory if self.in_memory else disk
-        try:
-            self.path, self._lock = _make(root)
-        except OSError as error:
-            raise SourceError(
-                f"cannot make a folder for a run's files in {root}: {error.strerror}: name another with LEDGERFILL_HOME"
-            ) from error
+        self.in_memory = False
+        if _free_memory(shared_memory) >= bytes_needed and _usable(memory):
+            with contextlib.suppress(OSError):  # mounted read-only, say: the disk is asked next
+                self.path, self._lock = _make(memory)
+                self.in_memory = True
+        if not self.in_memory:
+            self.path, self._lock = _make_on_disk(disk)
 
     def __enter__(self) -> ResultFolder:
         """Return itself."""
@@ -57,6 +56,16 @@ class ResultFolder:
             # Another run's folder is beside it, or another run has removed the root.
             with contextlib.suppress(OSError), _locked(self.path.parent):
                 self.path.parent.rmdir()
+
+
+def _make_on_disk(root: Path) -> tuple[Path, int]:
+    """Make it there, or name the folder that cannot hold it."""
+    try:
+        return _make(root)
+    except OSError as error:
+        raise SourceError(
+            f"cannot make a folder for a run's files in {root}: {error.strerror}: name another with LEDGERFILL_HOME"
+        ) from error
 
 
 def _usable(root: Path) -> bool:

@@ -38,6 +38,13 @@ def test_rows_go_to_disk_without_shared_memory(tmp_path: Path) -> None:
         assert not folder.in_memory
 
 
+def test_rows_go_to_disk_where_shared_memory_takes_no_folder(tmp_path: Path) -> None:
+    """Shared memory that says it has room and lets nobody make a folder, as a read-only one does, is passed over."""
+    with ResultFolder(0, tmp_path / "disk", shared_memory=Path("/sys")) as folder:
+        assert not folder.in_memory
+        assert folder.path.parent == tmp_path / "disk" / "results"
+
+
 def test_a_link_laid_by_a_stranger_is_not_followed(tmp_path: Path) -> None:
     """Shared memory is open to everybody: a link in place of this user's folder is left alone."""
     memory, elsewhere = tmp_path / "shm", tmp_path / "elsewhere"
