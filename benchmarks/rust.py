@@ -56,6 +56,10 @@ class Alone:
         """Pass over every chunk."""
         return self._told(f"all {rows or ''}")
 
+    def prove(self) -> Spent:
+        """Pass over every chunk without making rows."""
+        return self._told("prove")
+
     def close(self) -> None:
         """End it."""
         assert self._process.stdin is not None

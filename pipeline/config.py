@@ -191,6 +191,8 @@ class BackfillSettings(JobSettings):
 class VerifySettings(JobSettings):
     """`verify`."""
 
+    no_database: bool = False  # the source alone: its proofs, no rows
+
 
 class StatusSettings(StoreSettings):
     """`status`."""

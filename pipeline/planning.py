@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-
-import psycopg
+from typing import TYPE_CHECKING
 
 from pipeline.config import EngineSettings, JobSettings
 from pipeline.coordinator import CoordinatorConfig
@@ -13,9 +12,12 @@ from pipeline.errors import Refused
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan
 from pipeline.source import OpenSource
 from pipeline.stall import StallConfig
-from pipeline.store import stretches
-from pipeline.store.database import Database
 from workers.messages import LedgerRange
+
+if TYPE_CHECKING:  # a run without a database plans without PostgreSQL
+    import psycopg
+
+    from pipeline.store.database import Database
 
 SAMPLES = 64  # objects whose size is asked for
 TABLE_BYTES_A_STORED_BYTE = 4.0  # of a pubnet ledger: tables and indexes against the object, see docs/store.md
@@ -58,6 +60,8 @@ def check_trusted(settings: JobSettings, wanted: LedgerRange) -> None:
 
 def check_held(settings: JobSettings, conn: psycopg.Connection) -> None:
     """Raise `Refused` when the store holds a ledger under another hash than the trusted one; no run would notice."""
+    from pipeline.store import stretches
+
     held = stretches.hashes(conn, [ledger for ledger, _ in settings.trusted])
     for ledger, trusted in settings.trusted:
         if held.get(ledger, trusted) != trusted:

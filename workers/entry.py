@@ -13,7 +13,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -36,6 +36,7 @@ from workers.messages import (
 from workers.sources import Reading, Source, open_source
 
 logger = logging.getLogger(__name__)
+_NO_ROWS = -1  # to the decoder, in the place of a file
 
 
 def main(config: WorkerConfig, tasks: Connection, records: Connection, level: int) -> None:
@@ -48,7 +49,7 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
         decoder = Decoder(
             config.network_passphrase, trusted=dict(config.trusted), max_object_bytes=config.max_object_bytes
         )
-        Worker(open_source(config), decoder, tasks.send).run(tasks)
+        Worker(open_source(config), decoder, tasks.send, rows=config.rows).run(tasks)
     except ConnectionError:
         os._exit(0)  # nobody is left to answer
     except BaseException as error:  # the process's outermost door: no traceback for anybody's terminal
@@ -59,9 +60,11 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
 class Worker:
     """Works on one task at a time, while the objects of those behind it are already being fetched."""
 
-    def __init__(self, source: Source, decoder: Decoder, say: Callable[[WorkerMessage], None]) -> None:
-        """Take what this worker reads with, and how it speaks to the coordinator."""
-        self._source, self._decoder, self._say = source, decoder, say
+    def __init__(
+        self, source: Source, decoder: Decoder, say: Callable[[WorkerMessage], None], *, rows: bool = True
+    ) -> None:
+        """Take what this worker reads with, how it speaks to the coordinator, and whether it makes rows."""
+        self._source, self._decoder, self._say, self._rows = source, decoder, say, rows
         self._ahead = ThreadPoolExecutor(2, thread_name_prefix="read-ahead")
         self._waiting: queue.SimpleQueue[tuple[Task, Future[Reading]]] = queue.SimpleQueue()
 
@@ -107,11 +110,18 @@ class Worker:
         if not read.objects or (read.failure and read.failure.transient and not read.failure.missing):
             return None
         last = min(task.ledgers.last, read.objects[-1][2])
-        fd = os.open(task.path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        try:
+        with _rows_file(task.path) if self._rows else contextlib.nullcontext(_NO_ROWS) as fd:
             return self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
-        finally:
-            os.close(fd)
+
+
+@contextlib.contextmanager
+def _rows_file(path: str) -> Iterator[int]:
+    """Make the file for a chunk's rows, and close it."""
+    fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _fruitless(task: Task, clock: Clock, failure: Failure | None, stored_bytes: int = 0) -> ChunkDone:

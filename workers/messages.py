@@ -74,6 +74,7 @@ class WorkerConfig:
     source: LakeSpec | StreamSpec
     network_passphrase: str
     trusted: tuple[tuple[int, bytes], ...] = ()
+    rows: bool = True  # whether there shall be any: without, ledgers are proved and nothing is written
     max_object_bytes: int = 256 << 20
     fetch_concurrency: int = 16
     fetch_timeout_s: float = 15.0

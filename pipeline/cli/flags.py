@@ -148,6 +148,17 @@ class JobFlags(JobOutputFlags, EngineFlags, DatabaseFlags, RangeFlags, SourceFla
     """All that a job over a range of ledgers takes."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class VerifyFlags(JobFlags):
+    """All that `verify` takes."""
+
+    no_database: Annotated[
+        bool | None,
+        _flag(_DATABASE, "Prove the ledgers of the source alone: no rows, no database.", negative=""),
+    ] = None
+
+
 def given(*groups: object) -> Mapping[str, Any]:
     """Return the flags that were given, by the name of their setting; a group that is None holds none."""
     named = {each.name: getattr(group, each.name) for group in groups if is_dataclass(group) for each in fields(group)}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import secrets
 from pipeline.progress.report import RunError, RunReport
-from pipeline.progress.verification import VerifyReport
+from pipeline.progress.verification import ProofReport, VerifyReport
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
@@ -72,6 +72,35 @@ def verify_document(report: VerifyReport) -> dict[str, object]:
         "rows": dict(report.rows),
         "elapsed_s": round(report.elapsed_s, 3),
         "difference": report.difference,
+        "versions": versions({}),
+        "error": _error(report.error),
+    }
+
+
+def proof_document(report: ProofReport) -> dict[str, object]:
+    """Return the report of a verification without a database as JSON values."""
+    return {
+        "format": FORMAT,
+        "job": "verify",
+        "outcome": "success" if report.exit_code == 0 else "failed",
+        "exit_code": report.exit_code,
+        "source": report.source,
+        "database": None,
+        "range": pair(report.wanted),
+        "proved": pairs(report.proved),
+        "ledgers": report.ledgers,
+        "chunks": report.chunks,
+        "bytes": {"stored": report.object_bytes, "plain": report.plain_bytes},
+        "rates": {
+            "ledgers_per_s": round(report.rate(report.ledgers), 3),
+            "stored_bytes_per_s": round(report.rate(report.object_bytes), 3),
+            "plain_bytes_per_s": round(report.rate(report.plain_bytes), 3),
+        },
+        "elapsed_s": round(report.elapsed_s, 3),
+        "cpu_s": {name: round(seconds, 3) for name, seconds in report.cpu_s.items()},
+        "event_hash_mismatches": report.event_hash_mismatches,
+        "workers": report.workers,
+        "peak_memory_bytes": dict(report.peak_memory),
         "versions": versions({}),
         "error": _error(report.error),
     }

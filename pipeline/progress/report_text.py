@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.progress import units
 from pipeline.progress.printable import printable
 from pipeline.progress.report import RunError, RunReport
-from pipeline.progress.verification import VerifyReport
+from pipeline.progress.verification import ProofReport, VerifyReport
 from workers.messages import LedgerRange
 
 _SHOWN = 5  # ranges in a line
@@ -21,6 +21,11 @@ def run_lines(report: RunReport) -> Iterator[str]:
 def verify_lines(report: VerifyReport) -> Iterator[str]:
     """Iterate over the lines of a verification's report, safe to print."""
     yield from map(printable, _verify_lines(report))
+
+
+def proof_lines(report: ProofReport) -> Iterator[str]:
+    """Iterate over the lines of the report of a verification without a database, safe to print."""
+    yield from map(printable, _proof_lines(report))
 
 
 def ranges(parts: tuple[LedgerRange, ...]) -> str:
@@ -103,3 +108,26 @@ def _verify_lines(report: VerifyReport) -> Iterator[str]:
         yield f"  rows       {_rows(report.rows)}"
     if report.missing and (report.difference or report.error):
         yield f"  missing    ledgers {ranges(report.missing)}"
+
+
+def proof_failure(report: ProofReport) -> str:
+    """Say in one line why a verification without a database is no success."""
+    if report.error:
+        return report.error.message
+    return f"only {units.count(report.ledgers)} of {units.plural(len(report.wanted), 'ledger')} were proved"
+
+
+def _proof_lines(report: ProofReport) -> Iterator[str]:
+    if report.exit_code == 0:
+        yield f"sound: ledgers {report.wanted} of {report.source}"
+    else:
+        yield proof_failure(report)
+        yield from _where(report.error) if report.error else ()
+    if report.ledgers:
+        yield f"  proved     ledgers {ranges(report.proved)} in {units.duration(report.elapsed_s)}"
+        plain, stored = (units.size(report.rate(n)) for n in (report.plain_bytes, report.object_bytes))
+        yield f"  speed      {units.count(report.rate(report.ledgers))} ledgers/s, {plain}/s plain, {stored}/s stored"
+        stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.cpu_s.items())
+        yield f"  CPU        {sum(report.cpu_s.values()):.1f} s: {stages}"
+    if report.event_hash_mismatches:
+        yield f"  note       {units.count(report.event_hash_mismatches)} event hashes below protocol 23 do not hold"

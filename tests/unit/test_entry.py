@@ -82,6 +82,30 @@ def test_damage_behind_a_chunk_is_not_its_own(damaged: int, sound: int | None, t
     assert done.failure is None or (done.failure.ledger, done.failure.transient) == (damaged, False)
 
 
+def test_proving_writes_no_file_and_finds_the_same(tmp_path: Path) -> None:
+    """A worker that makes no rows answers as one that does, hash for hash, and its path stays free."""
+    make_lake(str(tmp_path / "lake"), ledgers=3, first=10, shape="sparse")
+    objects = [
+        (path.name, 10, 12, path.read_bytes()) for path in sorted((tmp_path / "lake").rglob("*.zst"), reverse=True)
+    ]
+    objects = [(name, ledger, ledger, data) for ledger, (name, _, _, data) in zip(range(10, 13), objects, strict=True)]
+    source, answers = Unopened(Failure(reason="not asked", transient=False)), []
+    for rows in (True, False):
+        reading: Future[Reading] = Future()
+        reading.set_result(Reading(objects, 5))
+        path = tmp_path / f"rows {rows}"
+        worker = Worker(source, Decoder(SYNTHETIC), print, rows=rows)
+        answers.append(worker.work(Task(token=5, attempt=1, ledgers=LedgerRange(10, 12), path=str(path)), reading))
+        assert path.exists() == rows
+    written, proved = answers
+    assert (proved.ledgers, proved.failure, proved.sections, proved.row_bytes) == (LedgerRange(10, 12), None, (), 0)
+    assert written.row_bytes > 0
+    for name in ("previous_hash", "first_hash", "last_hash", "plain_bytes", "first_object", "last_object"):
+        assert getattr(proved, name) == getattr(written, name), name
+    assert proved.timings.prove_s > 0
+    assert (proved.timings.encode_s, proved.timings.write_s) == (0, 0)
+
+
 def damage(stored: bytes, ledger: int) -> bytes:
     """Change the hash that an object gives for one ledger; the ledger behind it names the true one."""
     plain = bytearray(zstandard.ZstdDecompressor().decompressobj().decompress(stored))

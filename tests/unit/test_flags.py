@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from pydantic import ByteSize
 
-from pipeline.cli.flags import DatabaseFlags, JobFlags, OutputFlags, RangeFlags, given
+from pipeline.cli.flags import DatabaseFlags, JobFlags, OutputFlags, RangeFlags, VerifyFlags, given
 from pipeline.config import BackfillSettings, VerifySettings
 
 
@@ -22,8 +22,8 @@ def help_of(flag: str) -> str:
 
 def test_every_setting_of_a_job_has_a_flag_and_no_flag_is_without_one() -> None:
     """Flags and settings are the same list; --config alone is about the settings themselves."""
-    flags = {field.name for field in fields(JobFlags)}
-    assert flags - {"config"} == names(BackfillSettings).keys() == names(VerifySettings).keys()
+    for kind, settings in ((JobFlags, BackfillSettings), (VerifyFlags, VerifySettings)):
+        assert {field.name for field in fields(kind)} - {"config"} == names(settings).keys()
 
 
 def test_help_says_the_default_that_is_true() -> None:

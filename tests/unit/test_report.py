@@ -13,7 +13,7 @@ from pipeline.actions import Note
 from pipeline.errors import ChunkAbandoned, CursorTaken, Interrupted, Refused
 from pipeline.progress import report_json, report_text
 from pipeline.progress.report import RunError, RunReport
-from pipeline.progress.verification import VerifyReport
+from pipeline.progress.verification import ProofReport, VerifyReport, cpu_by_stage
 from workers.messages import Failure, LedgerRange
 
 FAILURE = Failure(reason="corrupt \x1b[2J object", transient=False, ledger=57, object="evil\nkey.xdr.zst", offset=1292)
@@ -188,3 +188,64 @@ def test_verification_succeeds_only_where_all_was_compared(report: VerifyReport,
     assert report.exit_code == code
     assert next(report_text.verify_lines(report)).startswith(first)
     assert report_json.verify_document(report)["exit_code"] == code
+
+
+PROVED = {
+    "source": "./lake",
+    "wanted": LedgerRange(2, 11),
+    "elapsed_s": 2.0,
+    "object_bytes": 1_000_000,
+    "plain_bytes": 7_000_000,
+    "cpu_s": {"decompress": 1.5, "walk": 0.25, "prove": 1.0, "reading": 0.25, "coordinator": 0.5},
+}
+
+
+def test_text_and_document_of_a_sound_source() -> None:
+    """People and programs learn what was proved, how fast, and where the CPU went."""
+    report = ProofReport(**PROVED, proved=(LedgerRange(2, 11),))
+    assert report.exit_code == 0
+    assert list(report_text.proof_lines(report)) == [
+        "sound: ledgers 2-11 of ./lake",
+        "  proved     ledgers 2-11 in 2.0 s",
+        "  speed      5 ledgers/s, 3.5 MB/s plain, 500.0 kB/s stored",
+        "  CPU        3.5 s: decompress 1.5 s, walk 0.2 s, prove 1.0 s, reading 0.2 s, coordinator 0.5 s",
+    ]
+    document = report_json.proof_document(report)
+    assert document["rates"] == {
+        "ledgers_per_s": 5.0,
+        "stored_bytes_per_s": 500_000.0,
+        "plain_bytes_per_s": 3_500_000.0,
+    }
+    assert document["cpu_s"] == PROVED["cpu_s"]
+
+
+@pytest.mark.parametrize(
+    ("report", "code", "first"),
+    [
+        (ProofReport(**PROVED, proved=(LedgerRange(2, 10),)), 1, "only 9 of 10 ledgers were proved"),
+        (ProofReport(**PROVED), 1, "only 0 of 10 ledgers were proved"),
+        (ProofReport(**PROVED, proved=(LedgerRange(2, 11),), error=RunError.of(Interrupted(2))), 130, "interrupted by"),
+        (
+            ProofReport(**PROVED, error=FAILED.error),
+            1,
+            r"gave up on ledgers 50-59 at attempt 3 on worker 2: corrupt \x1b",
+        ),
+    ],
+)
+def test_source_is_sound_only_where_all_was_proved(report: ProofReport, code: int, first: str) -> None:
+    """A ledger that was not proved or an error is never exit code 0, and the first line says which it was."""
+    assert report.exit_code == code
+    assert next(report_text.proof_lines(report)).startswith(first)
+    assert report_json.proof_document(report)["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("workers_s", "stages", "reading"),
+    [(4.0, (1.0, 1.0, 1.0), 1.0), (1.5, (0.5, 0.5, 0.5), 0.0), (0.0, (0.0,) * 3, 0.0)],
+)
+def test_stages_are_never_more_than_the_cpu_of_the_workers(
+    workers_s: float, stages: tuple[float, ...], reading: float
+) -> None:
+    """What the decoder took by the clock is cut to the CPU that there was; what it did not take was reading."""
+    spent = cpu_by_stage({"decompress": 1.0, "walk": 1.0, "prove": 1.0, "cpu": workers_s}, 0.25)
+    assert tuple(spent.values()) == (*stages, reading, 0.25)
