@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import threading
-from collections.abc import Callable
 
 _ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -25,23 +23,3 @@ def received(number: int) -> None:
         if stat.S_ISCHR(os.fstat(stream).st_mode):
             os.dup2(nowhere, stream)
     os.close(nowhere)
-
-
-def aside(work: Callable[[], None]) -> None:
-    """Do `work` on another thread, so that a signal ends the program although Rust does not look for it.
-
-    Raises what it raised. Interrupted, it is not waited for.
-    """
-    raised: list[Exception] = []
-
-    def attempt() -> None:
-        try:
-            work()
-        except Exception as error:  # whatever it is, the caller shall have it
-            raised.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join()
-    for error in raised:
-        raise error

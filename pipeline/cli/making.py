@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from pipeline import interrupts
 from pipeline.cli.job import print_lines
 from pipeline.config import LakeSettings, cores
 from pipeline.errors import BackfillError, Refused
@@ -47,25 +47,20 @@ def make_lake(directory: Path, recipe: Recipe) -> int:
     _check(directory, recipe)
     objects, passphrase = _source(recipe.source) if recipe.source else ([], "")
     began = monotonic()
-    make = partial(
-        _decode.make_lake,
-        str(directory),
-        ledgers=recipe.ledgers,
-        first=recipe.first,
-        seed=recipe.seed,
-        shape=recipe.shape or "pubnet",
-        source=objects,
-        source_passphrase=passphrase,
-        ledgers_per_object=recipe.ledgers_per_object,
-        objects_per_partition=recipe.objects_per_partition,
-        threads=cores(),
+    _interruptible(
+        lambda: _decode.make_lake(
+            str(directory),
+            ledgers=recipe.ledgers,
+            first=recipe.first,
+            seed=recipe.seed,
+            shape=recipe.shape or "pubnet",
+            source=objects,
+            source_passphrase=passphrase,
+            ledgers_per_object=recipe.ledgers_per_object,
+            objects_per_partition=recipe.objects_per_partition,
+            threads=cores(),
+        )
     )
-    try:
-        interrupts.aside(make)
-    except (OSError, _decode.CorruptLedger) as error:
-        raise BackfillError(str(error)) from error
-    except ValueError as error:
-        raise Refused(str(error)) from error
     made = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     took = units.duration(monotonic() - began)
     counted = json.loads((directory / "expected.json").read_bytes())  # the ends move out to the objects' borders
@@ -124,3 +119,20 @@ def _held(lake: Lake) -> list[LedgerRange]:
         with suppress(ValueError):  # other files may lie beside the objects
             found.add(lake.layout.parse(key))
     return sorted(found)
+
+
+def _interruptible(work: Callable[[], None]) -> None:
+    """Do `work` aside, so that Ctrl-C ends the program although Rust does not look for it; raises what it raised."""
+    raised: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            work()
+        except (ValueError, OSError, _decode.CorruptLedger) as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join()
+    for error in raised:
+        raise (Refused if isinstance(error, ValueError) else BackfillError)(str(error)) from error
