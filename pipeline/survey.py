@@ -11,13 +11,15 @@ from pipeline.plan import Gap, Plan
 from pipeline.planning import SAMPLES, check_held, check_trusted, disk_free, disk_needed, make_plan
 from pipeline.progress.survey import Survey
 from pipeline.source import OpenSource
-from pipeline.store import network, stretches, version
+from pipeline.store import advice, network, stretches, version
+from pipeline.store.advice import Advice
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
 _PROCESS_BYTES = 150 << 20  # of the coordinator, and of a worker beside its chunk
 _PLAIN_BYTES_A_STORED_BYTE = 7  # of a pubnet ledger
+_OTHER_CONNECTIONS = 3  # of a run: for the books, the lock, and how it ended
 
 
 @permitted()
@@ -47,6 +49,7 @@ def survey(settings: JobSettings) -> Survey:
             disk_free_bytes=disk_free(database),
             memory_bytes=_memory(settings, plan),
             memory_free_bytes=_memory_free(),
+            advice=_advice(database, settings),
         )
 
 
@@ -64,6 +67,14 @@ def _look(
         check_held(settings, conn)
         held = (stretch.ledgers.overlap(opened.wanted) for stretch in stretches.held(conn, opened.wanted))
         return tuple(part for part in held if part), stretches.gaps(conn, opened.wanted)
+
+
+def _advice(database: Database, settings: JobSettings) -> tuple[Advice, ...] | None:
+    """Return what to change of a server that is not ours; None: ours has the settings that it should have."""
+    if database.embedded is not None or (conn := database.look(start=True)) is None:
+        return None
+    with closing(conn):
+        return advice.ask(conn, _OTHER_CONNECTIONS + 2 * settings.connections)  # that copy, and that build indexes
 
 
 def _memory(settings: JobSettings, plan: Plan) -> int:

@@ -63,8 +63,20 @@ def _lines(survey: Survey) -> Iterator[str]:
     yield f"  to read    about {units.size(survey.object_bytes)}, by {units.plural(survey.sampled_objects, 'sample')}"
     yield f"  disk       about {units.size(survey.disk_needed_bytes)} needed, {_free(survey.disk_free_bytes)}"
     yield f"  memory     up to {units.size(survey.memory_bytes)} needed, {_free(survey.memory_free_bytes)}"
+    yield from _settings(survey)
     if survey.too_little_disk:
         yield "  too little disk: backfill would refuse this range"
+
+
+def _settings(survey: Survey) -> Iterator[str]:
+    if survey.advice is None:
+        return
+    if not survey.advice:
+        yield "  settings   none of the server's holds the load back"
+    for number, each in enumerate(survey.advice):
+        proposed = f"{each.proposed} (after a restart)" if each.restart else each.proposed
+        label = "  settings  " if number == 0 else " " * 12
+        yield f"{label} {each.name} is {each.present}, better {proposed}: {each.reason}"
 
 
 def _chunk(survey: Survey, missing: int) -> str:
@@ -82,6 +94,8 @@ def _free(amount: int | None) -> str:
 
 def document(survey: Survey) -> dict[str, object]:
     """Return a survey as JSON values."""
+    from dataclasses import asdict
+
     from pipeline.progress.report_json import pair, pairs
 
     return {
@@ -99,4 +113,5 @@ def document(survey: Survey) -> dict[str, object]:
         "sampled_objects": survey.sampled_objects,
         "disk_bytes": {"needed": survey.disk_needed_bytes, "free": survey.disk_free_bytes},
         "memory_bytes": {"needed": survey.memory_bytes, "free": survey.memory_free_bytes},
+        "settings": None if survey.advice is None else [asdict(each) for each in survey.advice],
     }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workers.messages import LedgerRange
+
+if TYPE_CHECKING:
+    from pipeline.store.advice import Advice
 
 
 def _none() -> Iterator[LedgerRange]:
@@ -32,6 +36,7 @@ class Survey:
     disk_free_bytes: int | None = None  # None: a server elsewhere does not say
     memory_bytes: int = 0  # of coordinator, window and workers together, at most
     memory_free_bytes: int | None = None
+    advice: tuple[Advice, ...] | None = None  # on the server's settings; None: the embedded server needs none
 
     @property
     def too_little_disk(self) -> bool:

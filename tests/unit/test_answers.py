@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pipeline.cli import plan, status
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.progress.survey import Survey
+from pipeline.store.advice import Advice
 from workers.messages import LedgerRange
 
 SURVEY = Survey(
@@ -69,6 +71,19 @@ def test_plan_says_what_a_backfill_would_do_and_take() -> None:
         "  memory     up to 900.0 MB needed, free space unknown",
         "  too little disk: backfill would refuse this range",
     ]
+
+
+def test_plan_names_settings_that_hold_back() -> None:
+    """A line each, with what it is, what is better and why; one line where there is none."""
+    advice = (
+        Advice("max_wal_size", "64MB", "4GB", "few checkpoints"),
+        Advice("wal_buffers", "4MB", "16MB", "full", restart=True),
+    )
+    assert list(plan.lines(replace(SURVEY, advice=advice)))[-3:-1] == [
+        "  settings   max_wal_size is 64MB, better 4GB: few checkpoints",
+        "             wal_buffers is 4MB, better 16MB (after a restart): full",
+    ]
+    assert list(plan.lines(replace(SURVEY, advice=())))[-2] == "  settings   none of the server's holds the load back"
 
 
 def test_plan_of_a_range_that_is_there_says_so() -> None:
