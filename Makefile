@@ -18,7 +18,7 @@ $(VENV)/.packages: requirements.txt
 
 $(VENV)/.built: $(VENV)/.packages pyproject.toml $(RUST)
 	@PYTHON=$(PYTHON) tools/preflight.sh
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 wheel: $(VENV)/.packages
