@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")  # what the kernel counts CPU in
 _LOOKS = 5  # at a server whose processes end meanwhile
 
 
@@ -27,7 +27,7 @@ def spent(pid: int) -> Spent | None:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    user, system, children_user, children_system = (int(ticks) * _TICK_S for ticks in fields[11:15])
+    user, system, children_user, children_system = (int(ticks) * TICK_S for ticks in fields[11:15])
     return Spent(int(fields[1]), user + system, children_user + children_system)
 
 
@@ -44,7 +44,12 @@ def below(pid: int) -> dict[int, Spent]:
 
 
 def tree_s(pid: int) -> float | None:
-    """Return the CPU seconds of a process, of all below it and of those that have ended; None where there is none."""
+    """Return the CPU seconds of a process, of all below it and of those that have ended.
+
+    None where there is no such process, or no /proc to ask.
+    """
+    if not _PROC.exists():
+        return None
     before = spent(pid)
     for _ in range(_LOOKS):
         living, after = below(pid), spent(pid)
@@ -59,7 +64,7 @@ def tree_s(pid: int) -> float | None:
 def machine_s() -> float:
     """Return the CPU seconds that everybody on this machine has had so far."""
     user, nice, system, _idle, _iowait, irq, softirq = (
-        int(ticks) * _TICK_S for ticks in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:8]
+        int(ticks) * TICK_S for ticks in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:8]
     )
     return user + nice + system + irq + softirq
 

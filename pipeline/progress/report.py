@@ -91,6 +91,8 @@ class RunReport:
     steps: tuple[Note, ...] = ()  # against stalls
     event_hash_mismatches: int = 0  # below protocol 23, where they are no error
     workers: int = 0
+    connections: int = 0  # that copied side by side
+    cpu_s: Mapping[str, float] = field(default_factory=dict)  # by process: `coordinator`, `workers`, `server` if ours
     peak_memory: Mapping[str, int] = field(default_factory=dict)  # bytes by process: `coordinator`, `worker 1`, …
     versions: Mapping[str, str] = field(default_factory=dict)  # what the caller knows, such as `postgresql`
     error: RunError | None = None
@@ -110,6 +112,16 @@ class RunReport:
             case "failed":  # what would have been refused before the start, too; only a held store stays held
                 return HELD if self.error and self.error.exit_code == HELD else 1
         return self.error.exit_code if self.error and self.error.exit_code else 1
+
+    @property
+    def cpu_ms_per_ledger(self) -> dict[str, float]:
+        """Milliseconds of CPU a ledger by process; empty where no ledger was committed."""
+        return {name: seconds / self.ledgers * 1e3 for name, seconds in self.cpu_s.items() if self.ledgers}
+
+    @property
+    def peak_memory_mib(self) -> float:
+        """Resident MiB of coordinator and workers together, each at its highest."""
+        return sum(self.peak_memory.values()) / (1 << 20)
 
     def rate(self, amount: float) -> float:
         """Return `amount` a second of this run; 0 for a run that took no time."""

@@ -42,6 +42,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "attempts": report.attempts,
         "rows": dict(report.rows),
         "bytes": {"stored": report.object_bytes, "plain": report.plain_bytes, "rows": report.row_bytes},
+        **_headlines(report),
         "rates": _rates(report),
         "started_at": report.started_at.isoformat() if report.started_at else None,
         "elapsed_s": round(report.elapsed_s, 3),
@@ -49,6 +50,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "steps": [_step(note) for note in report.steps],
         "event_hash_mismatches": report.event_hash_mismatches,
         "workers": report.workers,
+        "connections": report.connections,
         "peak_memory_bytes": dict(report.peak_memory),
         "versions": versions(report.versions),
         "error": _error(report.error),
@@ -136,6 +138,19 @@ def write(document: Mapping[str, object], path: Path) -> None:
 def versions(known: Mapping[str, str]) -> dict[str, str]:
     """Return the versions of what this runs on, and those the caller knows."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES} | dict(known)
+
+
+def _headlines(report: RunReport) -> dict[str, object]:
+    """Return the numbers that `bench` has under the same names; MB are of plain ledgers."""
+    cpu = report.cpu_ms_per_ledger
+    return {
+        "ledgers_per_s": round(report.rate(report.ledgers), 3),
+        "rows_per_s": round(report.rate(sum(report.rows.values())), 3),
+        "mb_per_s": round(report.rate(report.plain_bytes) / 1e6, 3),
+        "cpu_ms_per_ledger": round(sum(cpu.values()), 4) if cpu else None,
+        "cpu_ms_per_ledger_by_process": {name: round(ms, 4) for name, ms in cpu.items()},
+        "peak_memory_mib": round(report.peak_memory_mib, 1),
+    }
 
 
 def _rates(report: RunReport) -> dict[str, float]:

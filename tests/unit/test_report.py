@@ -38,6 +38,8 @@ FAILED = RunReport(
     stages_s={"wait": 0.5, "walk": 2.25},
     steps=(Note(step="suspect", chunk=LedgerRange(50, 59), worker=2, attempt=1, elapsed_s=10.0, why="late"),),
     workers=2,
+    connections=2,
+    cpu_s={"coordinator": 0.9, "workers": 4.5, "server": 9.0},
     peak_memory={"coordinator": 50_000_000, "worker 1": 90_000_000},
     versions={"postgresql": "18.6"},
     error=RunError.of(ABANDONED),
@@ -108,10 +110,21 @@ def test_document_has_what_programs_need(tmp_path: Path) -> None:
     assert read["peak_memory_bytes"]["worker 1"] == 90_000_000
 
 
+def test_document_has_the_numbers_of_a_bench() -> None:
+    """A run says of itself what `bench` measures, under the same names: rates, CPU a ledger, memory."""
+    read = report_json.run_document(FAILED)
+    assert (read["ledgers_per_s"], read["rows_per_s"], read["mb_per_s"]) == (5.0, 50.0, 5.0)
+    assert read["cpu_ms_per_ledger"] == 320.0
+    assert read["cpu_ms_per_ledger_by_process"] == {"coordinator": 20.0, "workers": 100.0, "server": 200.0}
+    assert read["peak_memory_mib"] == 133.5
+    assert (read["workers"], read["connections"]) == (2, 2)
+
+
 def test_refused_run_has_a_document_too() -> None:
     """A report without a single figure is still whole JSON."""
-    read = json.loads(json.dumps(report_json.run_document(RunReport(outcome="refused"))))
+    read = json.loads(json.dumps(report_json.run_document(RunReport(outcome="refused", cpu_s={"coordinator": 0.5}))))
     assert (read["range"], read["ledgers"], read["error"]) == (None, 0, None)
+    assert (read["cpu_ms_per_ledger"], read["cpu_ms_per_ledger_by_process"]) == (None, {})
 
 
 def test_report_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ class EmbeddedServer:
         url = self.running_url()
         return url if url and layout.read_version(self._layout.store) == (layout.LAYOUT, major) else None
 
+    def pid(self) -> int | None:
+        """Return the process id of the postmaster that runs, or None; unlike `status` it does not measure the store."""
+        found = postmaster.serving(self._layout.data)
+        return None if found is None else found.pid
+
     def use(self, profile: Mapping[str, str]) -> None:
         """Have the running server take the settings of a profile; where none runs, do nothing: a start has its own.
 
