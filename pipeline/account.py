@@ -8,8 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 
+from pipeline import usage
 from pipeline.actions import Note, ReadyChunk
 from pipeline.events import Committed
+from pipeline.lanes import Turn
 from pipeline.progress.report import Observer
 from pipeline.progress.snapshot import Snapshot
 from workers.messages import LedgerRange
@@ -20,9 +22,11 @@ STEPS_KEPT = 1000  # the first ones; a run with more has a log for the rest
 class Account:
     """Adds up; does not grow with the number of chunks. Passes on what an observer wants to see."""
 
-    def __init__(self, observer: Observer) -> None:
-        """Begin at nothing."""
+    def __init__(self, observer: Observer, *, server: int | None = None) -> None:
+        """Begin at nothing; `server` is the process id of a postmaster whose CPU counts, too."""
         self._observer = observer
+        self._server = server
+        self._before = self._spent_by_others()
         self.ledgers: list[LedgerRange] = []  # neighbours joined
         self.rows: Counter[str] = Counter()  # by table
         self.stages_s: defaultdict[str, float] = defaultdict(float)
@@ -41,12 +45,12 @@ class Account:
             self.steps.append(note)
         self._observer.note(note)
 
-    def counting(self, commit: Callable[[ReadyChunk], Committed]) -> Callable[[ReadyChunk], Committed]:
+    def counting(self, commit: Callable[[ReadyChunk, Turn], Committed]) -> Callable[[ReadyChunk, Turn], Committed]:
         """Return `commit` such that each chunk is counted, and timed, once it is done."""
 
-        def counted(chunk: ReadyChunk) -> Committed:
+        def counted(chunk: ReadyChunk, turn: Turn) -> Committed:
             start = time.monotonic()
-            answer = commit(chunk)
+            answer = commit(chunk, turn)
             self._add(chunk, answer, time.monotonic() - start)
             return answer
 
@@ -70,6 +74,19 @@ class Account:
         self.stages_s["commit"] += commit_s
         worker = f"worker {chunk.worker}"
         self._peak_memory[worker] = max(self._peak_memory.get(worker, 0), done.peak_rss)
+
+    @property
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds by process: of this one since its start, of others since this account began."""
+        now = self._spent_by_others()
+        others = {name: now[name] - before for name, before in self._before.items() if name in now}
+        return {"coordinator": time.process_time(), **others}
+
+    def _spent_by_others(self) -> dict[str, float]:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)  # a worker counts as soon as it has been waited for
+        spent = {"workers": children.ru_utime + children.ru_stime}
+        server_s = None if self._server is None else usage.tree_s(self._server)
+        return spent if server_s is None else spent | {"server": server_s}
 
     @property
     def peak_memory(self) -> dict[str, int]:

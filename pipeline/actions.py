@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.plan import Gap
+from pipeline.segments import Segment
 from workers.messages import ChunkDone, LedgerRange, Task
 
 Step = Literal["suspect", "hedge", "re-dispatch", "split", "abort"]
@@ -58,9 +59,19 @@ class KillWorker:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Commit a chunk after those asked for before it; answered by `Committed` or `CommitFailed`, in this order."""
+    """Commit a chunk after those asked for before it; answered by `Committed` or `CommitFailed`, in this order.
+
+    Its rows may be copied ahead, beside those of others; the cursor moves in the order given.
+    """
 
     chunk: ReadyChunk
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteSegment:
+    """Build what a segment lacks: no chunk goes into it any more; answered by `SegmentCompleted` or `SegmentFailed`."""
+
+    segment: Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +101,4 @@ class Finish:
     error: Exception | None = None
 
 
-Action = StartWorker | Dispatch | KillWorker | Commit | Discard | Note | Finish
+Action = StartWorker | Dispatch | KillWorker | Commit | CompleteSegment | Discard | Note | Finish

@@ -13,18 +13,19 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
-from pipeline.engine import Commits, drive
+from pipeline.engine import Writing, drive
 from pipeline.errors import BackfillError, Refused
 from pipeline.plan import Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted, make_plan
 from pipeline.progress import report_json
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.source import OpenSource
-from pipeline.store import books, locks, network, stretches
+from pipeline.store import books, locks, network, segments, stretches
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
 from pipeline.store.connection import Limits, permitted
 from pipeline.store.database import Database
+from pipeline.store.finish import Finisher
 from workers.messages import LedgerRange
 
 logger = logging.getLogger(__name__)
@@ -44,15 +45,21 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         conn = stack.enter_context(closing(database.connect()))
         network.check(conn, opened.network_passphrase)
         check_held(settings, conn)
-        job = _Backfill(settings, database, opened, conn, Account(observer))
-        if not stretches.gaps(conn, opened.wanted):
+        job = _Backfill(settings, database, opened, conn, _account(database, observer))
+        if not stretches.gaps(conn, opened.wanted) and not segments.due(conn):
             logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
             return job.report(Finish("success"), ())
         this = books.new_run(conn)
         stack.enter_context(locks.hold(stack.enter_context(closing(database.connect())), this))
+        stack.enter_context(database.loading())
         report = job.carry_out(this, observer)
         observer.finished(report)
         return report
+
+
+def _account(database: Database, observer: Observer) -> Account:
+    """Begin an account; the CPU of a server that is ours counts."""
+    return Account(observer, server=database.embedded.pid() if database.embedded else None)
 
 
 class _Backfill:
@@ -137,6 +144,8 @@ class _Backfill:
             steps=tuple(done.steps),
             event_hash_mismatches=done.event_hash_mismatches,
             workers=settings.workers,
+            connections=settings.connections,
+            cpu_s=done.cpu_s,
             peak_memory=done.peak_memory,
             versions={"postgresql": self._server_version},
             error=RunError.of(error) if error else None,
@@ -151,9 +160,26 @@ class _Backfill:
         return plan
 
     def _load(self, plan: Plan, this: Run) -> Finish:
-        with closing(Committer(self._database.connect, this)) as committer:
-            commits = Commits(self._account.counting(committer.commit), committer.cancel)
-            return drive(plan, self._settings, self._source, self._database.home, commits, self._account)
+        connections = self._settings.connections
+        with ExitStack() as stack:
+            committers = [
+                stack.enter_context(closing(Committer(self._database.connect, this)))
+                for _ in range(min(connections, plan.chunk_count()))
+            ]
+            finisher = stack.enter_context(closing(Finisher(self._database.connect, connections)))
+
+            def cancel() -> None:
+                finisher.cancel()
+                for committer in committers:
+                    committer.cancel()
+
+            writing = Writing(
+                commits=[self._account.counting(committer.commit) for committer in committers],
+                complete=finisher.finish,
+                due=segments.due(self._conn),
+                cancel=cancel,
+            )
+            return drive(plan, self._settings, self._source, self._database.home, writing, self._account)
 
     def _info(self, plan: Plan, this: Run) -> RunInfo:
         settings = self._settings

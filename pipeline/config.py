@@ -133,6 +133,7 @@ class EngineSettings(Settings):
     """How much is done at once, and how long a missing head may hold the run."""
 
     workers: Count = Field(default_factory=cores)
+    connections: Count = 2  # to the database, that copy side by side
     chunk_ledgers: Count | None = None  # None: by cost
     window: Count | None = None  # chunks; None: 4 a worker
     window_size: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] | None = Field(default=None, alias="window_bytes")

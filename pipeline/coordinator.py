@@ -5,58 +5,48 @@ It does no I/O and has no clock: the job delivers events and carries out actions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, Note, Outcome, StartWorker, Step
+from pipeline.actions import (
+    Action,
+    Commit,
+    CompleteSegment,
+    Discard,
+    Dispatch,
+    Finish,
+    KillWorker,
+    Note,
+    Outcome,
+    StartWorker,
+    Step,
+)
+from pipeline.bounds import CoordinatorConfig
 from pipeline.chain import misfit
 from pipeline.chunk import Attempt, Chunk, ChunkState, Result
 from pipeline.commit_queue import CommitQueue
 from pipeline.crew import Crew, Worker
 from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted, WorkersLost
 from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, Tick, WorkerDied
+from pipeline.events import SegmentCompleted as Completed
+from pipeline.events import SegmentFailed as NotCompleted
 from pipeline.plan import Plan
 from pipeline.progress.snapshot import Snapshot
-from pipeline.stall import GiveUp, Late, StallConfig, after_failure, lateness, next_step_at
+from pipeline.segments import Segment, SegmentQueue
+from pipeline.stall import GiveUp, Late, after_failure, lateness, next_step_at
 from pipeline.supply import Supply
 from pipeline.tally import Tally
 from pipeline.window import Window
-from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoordinatorConfig:
-    """Bounds of a run; `ValueError` where two of them contradict."""
-
-    workers: int
-    window_chunks: int | None = None  # None: 4 a worker
-    window_bytes: int = 1 << 30  # of rows, the head's not counted
-    commit_ahead: int = 2  # commits asked for and not yet answered
-    stall: StallConfig = field(default_factory=StallConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot hold together, with both numbers."""
-        for name in ("workers", "window_bytes", "commit_ahead"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: at least 1")
-        if self.most_chunks < self.workers + 1:
-            raise ValueError(
-                f"a window of {self.most_chunks} chunks is too small for {self.workers} workers: "
-                f"at least {self.workers + 1}"
-            )
-
-    @property
-    def most_chunks(self) -> int:
-        """Chunks in the window."""
-        return 4 * self.workers if self.window_chunks is None else self.window_chunks
+from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, WorkerMessage
 
 
 class Coordinator:
     """One run over a plan. Give it every event in the order they happen, and carry out each action it returns."""
 
-    def __init__(self, plan: Plan, config: CoordinatorConfig, *, result_dir: str) -> None:
-        """Plan to write results to files in `result_dir`, named by their token."""
+    def __init__(
+        self, plan: Plan, config: CoordinatorConfig, *, result_dir: str, segments: SegmentQueue | None = None
+    ) -> None:
+        """Plan to write results to files in `result_dir`, named by their token, and to complete `segments`."""
         self._plan, self._config = plan, config
         self._supply = Supply(plan)
         self._window = Window(config.most_chunks, config.window_bytes)
@@ -64,7 +54,10 @@ class Coordinator:
         self._most_workers = sum(1 for _ in islice(plan.chunks(), config.workers))  # at most one a chunk
         self._hire_at = 0.0
         self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.commit_ahead)
-        self._error: BackfillError | None = None  # what the run ends with when everything before it is committed
+        self._segments = segments or SegmentQueue(())
+        self._completing = 0  # segments that were not answered yet
+        self._next_commit = plan.first  # the ledger after the last that is committed; None behind the plan's last
+        self._error: Exception | None = None  # what the run ends with when everything before it is committed
         self._finished = False
         self._tally = Tally()
         self._began = self._seen = 0.0
@@ -81,18 +74,19 @@ class Coordinator:
             return []
         self._count_waits(now)
         match event:
-            case FromWorker(worker, Ready()):
-                self._crew.ready(worker)
-            case FromWorker(_, ChunkStarted(token=token)):
-                self._crew.began(token, now)
-            case FromWorker(_, ChunkDone() as done):
-                self._answered(done, now)
+            case FromWorker(worker, message):
+                self._heard(worker, message, now)
             case WorkerDied(number, reason):
                 self._lost(number, f"worker died: {reason}", now, died=True)
             case Committed(ledgers, rows):
                 self._committed(ledgers, rows)
             case CommitFailed(error):
                 self._finish("failed", error)
+            case Completed():
+                self._completing -= 1
+            case NotCompleted(error):
+                self._completing, self._segments = 0, SegmentQueue(())
+                self._wind_down(error)
             case Interrupt(signal):
                 self._interrupt(signal)
             case Tick():
@@ -143,6 +137,15 @@ class Coordinator:
         )
 
     # What follows from an event
+
+    def _heard(self, worker: int, message: WorkerMessage, now: float) -> None:
+        match message:
+            case Ready():
+                self._crew.ready(worker)
+            case ChunkStarted(token=token):
+                self._crew.began(token, now)
+            case ChunkDone():
+                self._answered(message, now)
 
     def _answered(self, done: ChunkDone, now: float) -> None:
         attempt = self._crew.answered(done.token, now)
@@ -217,6 +220,7 @@ class Coordinator:
     def _committed(self, ledgers: LedgerRange, rows: Mapping[str, int]) -> None:
         ready, chunk = self._queue.committed(ledgers)
         self._window.close(chunk)
+        self._next_commit = self._plan.after(ledgers.last)
         self._tally.committed(ledgers, rows, ready.done)
         self._discard(ready.path)
 
@@ -235,6 +239,7 @@ class Coordinator:
         if not self._finished:
             self._watch(now)
             self._commit()
+            self._complete(self._segments.passed(self._next_commit))
             self._staff(now)
             self._hand_out(now)
             self._finish_if_done()
@@ -264,6 +269,10 @@ class Coordinator:
     def _commit(self) -> None:
         while ready := self._queue.next_commit():
             self._actions.append(Commit(ready))
+
+    def _complete(self, segments: Sequence[Segment]) -> None:
+        self._actions.extend(map(CompleteSegment, segments))
+        self._completing += len(segments)
 
     def _staff(self, now: float) -> None:
         while len(self._crew) < self._most_workers and now >= self._hire_at and self._has_work():
@@ -300,7 +309,7 @@ class Coordinator:
         for chunk in self._window.from_ledger(ledgers.last + 1):
             self._drop(chunk)
 
-    def _wind_down(self, error: BackfillError) -> None:
+    def _wind_down(self, error: Exception) -> None:
         """End the run behind what is in order already."""
         self._error = error
         self._supply.stop()
@@ -321,6 +330,10 @@ class Coordinator:
     def _finish_if_done(self) -> None:
         if len(self._window) or not self._supply.exhausted:
             return
+        if not isinstance(self._error, Interrupted):  # who ends early by a failure leaves every index behind, too
+            self._complete(self._segments.begun(self._next_commit))
+            if self._completing:
+                return
         if self._error:
             self._finish("interrupted" if isinstance(self._error, Interrupted) else "failed", self._error)
         elif self._queue.next_ledger is not None or self._tally.ledgers != self._plan.ledgers:

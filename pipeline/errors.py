@@ -97,6 +97,15 @@ class CommitRefused(BackfillError):
         super().__init__(f"cannot commit ledgers {ledgers}: {reason}")
 
 
+class SegmentIncomplete(BackfillError):
+    """Every ledger is committed, but indexes are missing: the next run builds them."""
+
+    def __init__(self, ledgers: LedgerRange, reason: str) -> None:
+        """Say which segment, and what PostgreSQL said."""
+        self.ledgers, self.reason = ledgers, reason
+        super().__init__(f"cannot build the indexes of the segment of ledgers {ledgers}: {reason}")
+
+
 class RowsDiffer(BackfillError):
     """PostgreSQL counted other rows than the worker had written; nothing of the chunk is committed."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.segments import Segment
 from workers.messages import LedgerRange, WorkerMessage
 
 
@@ -40,6 +41,20 @@ class CommitFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentCompleted:
+    """The lowest segment that was to be completed and not yet answered has every index."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFailed:
+    """A segment could not be completed; this answers every one behind it too: none will follow."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupt:
     """Somebody wants the run to end: once in order, twice at once."""
 
@@ -51,4 +66,4 @@ class Tick:
     """Nothing happened; time went by."""
 
 
-Event = FromWorker | WorkerDied | Committed | CommitFailed | Interrupt | Tick
+Event = FromWorker | WorkerDied | Committed | CommitFailed | SegmentCompleted | SegmentFailed | Interrupt | Tick

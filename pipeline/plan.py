@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from pipeline.segments import SEGMENT_LEDGERS
 from workers.messages import LedgerRange
 
 OBJECT_BYTES = 128 << 10  # of a pubnet ledger as stored; assumed where nothing was sampled
-PARTITION_LEDGERS = 1 << 16  # the store's tables are partitioned by this many ledgers
 CHUNKS_A_WORKER = 4  # at least, where the range has that many objects
 
 
@@ -79,7 +79,7 @@ class ChunkSize:
     most_ledgers: int = 2000
     exact_ledgers: int | None = None  # `--chunk-ledgers`: instead of a cost
     ledgers_per_object: int = 1
-    border: int | None = PARTITION_LEDGERS  # a chunk never crosses a multiple of this
+    border: int | None = SEGMENT_LEDGERS  # a chunk never crosses a multiple of this
 
     def __post_init__(self) -> None:
         """Refuse sizes below one."""
@@ -142,7 +142,7 @@ class Plan:
         """Return the chunk that begins at ledger `first`.
 
         It ends where the cost is reached, but on an object's last ledger, and at the latest where its gap or the
-        store's partition ends. It holds at least what its first object has of the gap.
+        store's segment ends. It holds at least what its first object has of the gap.
         """
         room = self._room(first)
         count = self.size.exact_ledgers or self._affordable(room)

@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pipeline.bounds import CoordinatorConfig
 from pipeline.config import EngineSettings, JobSettings
-from pipeline.coordinator import CoordinatorConfig
 from pipeline.errors import Refused
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan
 from pipeline.source import OpenSource
@@ -100,6 +100,7 @@ def coordinator_config(settings: EngineSettings) -> CoordinatorConfig:
         workers=settings.workers,
         window_chunks=settings.window_chunks,
         window_bytes=settings.window_bytes,
+        commit_ahead=settings.connections + 1,  # so that none waits for the loop
         stall=StallConfig(
             floor_s=settings.stall_floor_s,
             ceiling_s=settings.stall_ceiling_s,

@@ -12,8 +12,9 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import ReadyChunk
 from pipeline.config import VerifySettings
-from pipeline.engine import Commits, drive
+from pipeline.engine import Writing, drive
 from pipeline.events import Committed
+from pipeline.lanes import Turn
 from pipeline.plan import Gap
 from pipeline.planning import check_trusted, make_plan
 from pipeline.progress.report import Observer, RunError
@@ -34,8 +35,8 @@ def run(settings: VerifySettings, observer: Observer) -> ProofReport:
         plan = make_plan(settings, opened, (Gap(ledgers=opened.wanted),))
         rowless = replace(opened, worker_config=replace(opened.worker_config, rows=False))
         account = Account(observer)
-        commits = Commits(account.counting(_take_turn), _cancel)
-        finish = drive(plan, settings, rowless, home, commits, account)
+        proving = Writing(commits=[account.counting(_take_turn)], cancel=_cancel)
+        finish = drive(plan, settings, rowless, home, proving, account)
         return ProofReport(
             source=settings.source_shown,
             wanted=opened.wanted,
@@ -52,7 +53,7 @@ def run(settings: VerifySettings, observer: Observer) -> ProofReport:
         )
 
 
-def _take_turn(chunk: ReadyChunk) -> Committed:
+def _take_turn(chunk: ReadyChunk, _: Turn) -> Committed:
     """Stand for a commit: that the chunk links to the one before it is known by now, and there are no rows."""
     return Committed(chunk.ledgers, {})
 

@@ -12,9 +12,10 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import ReadyChunk
 from pipeline.config import VerifySettings
-from pipeline.engine import Commits, drive
+from pipeline.engine import Writing, drive
 from pipeline.errors import RowsUnlike
 from pipeline.events import Committed
+from pipeline.lanes import Turn
 from pipeline.plan import Gap
 from pipeline.planning import check_trusted, make_plan
 from pipeline.progress.report import Observer, RunError
@@ -42,8 +43,8 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
         )
         missing = tuple(gap.ledgers for gap in stretches.gaps(conn, opened.wanted))  # now: the connection may break
         plan = make_plan(settings, opened, parts)
-        commits = Commits(account.counting(partial(_compare, conn)), partial(cancel, conn))
-        finish = drive(plan, settings, opened, database.home, commits, account)
+        comparing = Writing(commits=[account.counting(partial(_compare, conn))], cancel=partial(cancel, conn))
+        finish = drive(plan, settings, opened, database.home, comparing, account)
         unlike = isinstance(finish.error, RowsUnlike)
         return VerifyReport(
             source=settings.source_shown,
@@ -58,7 +59,7 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
         )
 
 
-def _compare(conn: psycopg.Connection, chunk: ReadyChunk) -> Committed:
+def _compare(conn: psycopg.Connection, chunk: ReadyChunk, _: Turn) -> Committed:
     """Take a chunk's turn, as a commit would: the first that differs ends the run."""
     if difference := compare(conn, chunk.done):
         raise RowsUnlike(str(difference))

@@ -108,6 +108,7 @@ class EngineFlags:
     """How much at once, and how long to wait."""
 
     workers: Annotated[int | None, _whole(_ENGINE, "Worker processes (one a core).", "K")] = None
+    connections: Annotated[int | None, _whole(_ENGINE, "Connections that copy side by side (2).", "N")] = None
     chunk_ledgers: Annotated[int | None, _whole(_ENGINE, "Ledgers a chunk (by cost, about 8 MiB).", "N")] = None
     window: Annotated[int | None, _whole(_ENGINE, "Chunks handed out and not committed (4 a worker).", "N")] = None
     window_bytes: Annotated[str | None, _flag(_ENGINE, "Bytes of rows in work or held (256MiB a worker).", "SIZE")] = (

@@ -1,4 +1,7 @@
-"""Commit: one transaction a chunk with its stretch, its rows and its record; a lost acknowledgement is looked up."""
+"""Commit: one transaction a chunk with its rows, its stretch and its record; a lost acknowledgement is looked up.
+
+Rows are copied ahead; from the compare-and-swap of the stretch on, chunks go one after another in ledger order.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from io import FileIO
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,22 +28,29 @@ from tenacity import (
 from pipeline.actions import ReadyChunk
 from pipeline.errors import CommitRefused, RowsDiffer
 from pipeline.events import Committed
-from pipeline.store import partitions, queries
+from pipeline.lanes import Turn
+from pipeline.segments import Segment
+from pipeline.store import queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
 from pipeline.store.swap import Swap, SwapLost
-from workers.messages import TABLES, LedgerRange, Section
+from workers.messages import Section
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("commit")
-_COPY = {table: queries.template(_SQL["copy"], {"table": sql.Identifier(table)}) for table in TABLES}
 _BUFFER = 256 << 10  # bytes
+_TRIES_AT_ROWS = 20  # a stretch that others extend and merge all the time may be missed, but not so often
 _NO_ROWS = 21  # bytes of a binary COPY stream without a row: header and trailer
 
 
-class Committer:
-    """Commits chunks in the order given, and knows after a broken connection whether its last commit had landed.
+class RowsThere(Exception):
+    """Rows with the keys of a chunk are in its segment: somebody, or this very commit, has brought them before."""
 
+
+class Committer:
+    """Commits chunks over one connection, and knows after it broke whether its last commit had landed.
+
+    Several may work side by side, each on a thread of its own: they copy at once and commit in turn.
     Between calls no transaction is open. `close()` ends its connection.
     """
 
@@ -48,7 +59,7 @@ class Committer:
         self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
         self._epoch = 0
         self._cancelled = threading.Event()
-        self._room: LedgerRange | None = None  # ledgers whose partitions are known to be there
+        self._segment: Segment | None = None  # that is known to be there
         self._conn = self._reconnected()
 
     def close(self) -> None:
@@ -63,20 +74,22 @@ class Committer:
         self._cancelled.set()
         cancel(self._conn)
 
-    def commit(self, chunk: ReadyChunk) -> Committed:
-        """Write `chunk` and return the rows by table as PostgreSQL counted them.
+    def commit(self, chunk: ReadyChunk, turn: Turn = lambda: None) -> Committed:
+        """Write `chunk`, of one segment, and return the rows by table as PostgreSQL counted them.
 
+        `turn` is called when its rows are copied, and again where that is done again: before it returns, every chunk
+        before this one is committed, and what it raises leaves nothing of this one behind.
         Raises `CursorTaken` or `HandedOff` when somebody else has written these ledgers, `BrokenSeam` when they do not
         link to their neighbours, `CursorMoved` when the stretch that they go on from is gone, `RowsDiffer` when
         PostgreSQL counted other rows than the worker, `CommitRefused` with PostgreSQL's own words for everything else;
         nothing is written then.
         """
         try:
-            return self._until_answered(chunk)
+            return self._until_answered(chunk, turn)
         except psycopg.Error as error:
             raise CommitRefused(chunk.ledgers, str(error).splitlines()[0]) from error
 
-    def _until_answered(self, chunk: ReadyChunk) -> Committed:
+    def _until_answered(self, chunk: ReadyChunk, turn: Turn) -> Committed:
         swap = Swap(chunk, self._run, uuid4())
         for attempt in Retrying(
             retry=retry_if_exception(self._lost_connection),
@@ -89,32 +102,40 @@ class Committer:
                 if self._conn.closed:
                     logger.warning("connecting again to commit ledgers %s", chunk.ledgers)
                     self._conn = self._reconnected()
-                return self._once(chunk, swap)
+                return self._once(chunk, swap, turn)
         raise AssertionError("unreachable: the loop above returns or raises")
 
-    def _once(self, chunk: ReadyChunk, swap: Swap) -> Committed:
-        self._make_room(chunk.ledgers)
-        while True:
+    def _once(self, chunk: ReadyChunk, swap: Swap, turn: Turn) -> Committed:
+        self._make_room(chunk)
+        for tries in count(1):
             try:
-                return Committed(chunk.ledgers, self._transact(chunk, swap))
-            except SwapLost:
+                return Committed(chunk.ledgers, self._transact(chunk, swap, turn))
+            except (SwapLost, RowsThere) as lost:
+                turn()
                 if swap.explain(self._conn):
                     logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
                     return Committed(chunk.ledgers, {section.table: section.rows for section in chunk.done.sections})
-                # Another run's stretch came to touch these ledgers or went away meanwhile: nothing is lost by it.
+                if isinstance(lost, RowsThere) and tries >= _TRIES_AT_ROWS:
+                    raise CommitRefused(chunk.ledgers, f"rows of no stretch stand at their place: {lost}") from lost
+                # Another run's stretch came to touch these ledgers, was merged with its neighbour or went away while it
+                # was looked at: nothing is lost by it.
                 logger.info("trying again to commit ledgers %s: a stretch beside them has changed", chunk.ledgers)
+        raise AssertionError("unreachable: the loop above returns or raises")
 
-    def _transact(self, chunk: ReadyChunk, swap: Swap) -> dict[str, int]:
+    def _transact(self, chunk: ReadyChunk, swap: Swap, turn: Turn) -> dict[str, int]:
         with self._conn.transaction():
-            swap.carry_out(self._conn, self._epoch)
             rows = copy_rows(self._conn, chunk)
+            turn()
+            swap.carry_out(self._conn, self._epoch)
             swap.record(self._conn)
         return rows
 
-    def _make_room(self, ledgers: LedgerRange) -> None:
-        if self._room is None or ledgers.first not in self._room or ledgers.last not in self._room:
-            partitions.ensure(self._conn, ledgers)
-            self._room = partitions.room(ledgers)
+    def _make_room(self, chunk: ReadyChunk) -> None:
+        """Have its segment: outside of the chunk's transaction, for who makes a table waits for others that do."""
+        segment = Segment.of(chunk.ledgers.first)
+        if segment != self._segment:
+            segments.ensure(self._conn, chunk.ledgers)
+            self._segment = segment
 
     def _reconnected(self) -> psycopg.Connection:
         conn = self._connect()
@@ -129,24 +150,29 @@ class Committer:
 
 
 def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
-    """Copy the rows of a chunk's file into their tables and return how many PostgreSQL counted in each."""
-    rows = {}
+    """Copy the rows of a chunk's file into its segment and return how many PostgreSQL counted in each table."""
+    rows, segment = {}, Segment.of(chunk.ledgers.first)
     with Path(chunk.path).open("rb", buffering=0) as file:
         for section in chunk.done.sections:
-            rows[section.table] = found = _copy(conn, section, file)
+            try:
+                rows[section.table] = found = _copy(conn, segment, section, file)
+            except psycopg.errors.UniqueViolation as error:
+                # `ledgers` comes first and has its key all the time: what another transaction brings is waited for.
+                raise RowsThere(str(error).splitlines()[0]) from error
             if found != section.rows:
                 raise RowsDiffer(chunk.ledgers, section.table, wanted=section.rows, found=found)
     return rows
 
 
-def _copy(conn: psycopg.Connection, section: Section, file: FileIO) -> int:
+def _copy(conn: psycopg.Connection, segment: Segment, section: Section, file: FileIO) -> int:
     if section.rows == 0 and section.length == _NO_ROWS:
         return 0
     file.seek(section.offset)
     left, cursor = section.length, conn.cursor()
+    copy_into = queries.template(_SQL["copy"], {"part": sql.Identifier(segments.part(section.table, segment))})
     # Read through one small buffer: as quick as a mapping, and a chunk of any size takes no memory.
-    with cursor.copy(_COPY[section.table]) as copy, memoryview(bytearray(_BUFFER)) as buffer:
-        while left and (count := file.readinto(buffer[:left])):
-            copy.write(buffer[:count])
-            left -= count
+    with cursor.copy(copy_into) as copy, memoryview(bytearray(_BUFFER)) as buffer:
+        while left and (read := file.readinto(buffer[:left])):
+            copy.write(buffer[:read])
+            left -= read
     return cursor.rowcount

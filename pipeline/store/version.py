@@ -16,7 +16,7 @@ from importlib.metadata import version as version_of
 import psycopg
 
 from pipeline.errors import Refused
-from pipeline.store import queries, schema
+from pipeline.store import queries, schema, version_2
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("version")
@@ -34,7 +34,10 @@ class Step:
     apply: Callable[[psycopg.Connection], None]  # in one transaction with the number
 
 
-STEPS: tuple[Step, ...] = (Step(to=1, title="create the tables", apply=schema.create),)
+STEPS: tuple[Step, ...] = (
+    Step(to=1, title="create the tables", apply=schema.create),
+    Step(to=2, title="give costly indexes to segments of ledgers", prepare=version_2.prepare, apply=version_2.apply),
+)
 
 
 def current(conn: psycopg.Connection) -> int | None:

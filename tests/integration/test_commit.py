@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ import psycopg
 import pytest
 
 from pipeline.errors import BrokenSeam, CommitRefused, CursorMoved, CursorTaken, HandedOff, RowsDiffer
+from pipeline.lanes import Abandoned
 from pipeline.plan import Gap
-from pipeline.store import books, stretches
+from pipeline.store import books, segments, stretches
 from pipeline.store.commit import Committer
 from workers.messages import LedgerRange
 
@@ -185,3 +187,41 @@ def test_cancelled_commit_leaves_nothing(connect: Connect, conn: psycopg.Connect
     assert held(conn) == ["100-104"]
     assert conn.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,)
     committer.close()
+
+
+def test_rows_that_no_stretch_holds_are_named(committer: Committer, conn: psycopg.Connection, tmp_path: Path):
+    """Where rows stand that no stretch speaks of, somebody has changed the store: it is refused, not tried for ever."""
+    segments.ensure(conn, LedgerRange(100, 100))
+    conn.execute("INSERT INTO ledgerfill.ledgers VALUES (102, '', '', now(), 22, 0, 0, 0, 0)")
+    with pytest.raises(CommitRefused, match="100-104: rows of no stretch stand at their place: duplicate key"):
+        committer.commit(handmade.chunk(tmp_path, 100, 104))
+    assert held(conn) == []
+
+
+def test_rows_are_copied_ahead_and_committed_in_turn(
+    committer: Committer, connect: Connect, conn: psycopg.Connection, tmp_path: Path
+):
+    """Rows that are there before their turn are not seen before it, and nothing is left where the turn never comes."""
+    gap = Gap(ledgers=LedgerRange(100, 109))
+    second, copied, go_on = Committer(connect, run_of(conn)), threading.Event(), threading.Event()
+
+    def turn() -> None:
+        copied.set()
+        assert go_on.wait(10)
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(second.commit, handmade.chunk(tmp_path, 105, 109, gap=gap), turn)
+        assert copied.wait(10)
+        assert conn.execute("SELECT count(*) FROM ledgerfill.events").fetchone() == (0,)
+        committer.commit(handmade.chunk(tmp_path, 100, 104, gap=gap))
+        go_on.set()
+        assert ahead.result(10).ledgers == LedgerRange(105, 109)
+    assert held(conn) == ["100-109"]
+
+    def never() -> None:
+        raise Abandoned
+
+    with pytest.raises(Abandoned):
+        committer.commit(handmade.chunk(tmp_path, 110, 114), never)
+    assert held(conn) == ["100-109"]
+    assert conn.execute("SELECT max(sequence) FROM ledgerfill.ledgers").fetchone() == (109,)

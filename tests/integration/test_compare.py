@@ -35,8 +35,10 @@ def commit(store: str, conn: psycopg.Connection, chunk: ReadyChunk) -> ChunkDone
 
 @pytest.fixture
 def done(store: str, conn: psycopg.Connection, tmp_path: Path) -> ChunkDone:
-    """Ledgers 65,534 to 65,538, on both sides of a partition's border, committed."""
-    return commit(store, conn, handmade.chunk(tmp_path, 65_534, 65_538))
+    """Ledgers 65,534 to 65,538, on both sides of a segment's border, committed."""
+    for first, last in ((65_534, 65_535), (65_536, 65_538)):
+        commit(store, conn, handmade.chunk(tmp_path, first, last))
+    return handmade.chunk(tmp_path, 65_534, 65_538).done
 
 
 def test_same_rows_have_no_difference(store: str, conn: psycopg.Connection, done: ChunkDone, tmp_path: Path):

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from stellar_sdk import MuxedAccount, StrKey, scval, xdr
 
-from pipeline.store import books
+from pipeline.store import books, segments
 from pipeline.store.commit import Committer
+from workers.messages import LedgerRange
 
 ACCOUNT = StrKey.encode_ed25519_public_key(handmade.ACCOUNT[1:])
 CONTRACT = StrKey.encode_contract(handmade.CONTRACT)
@@ -28,9 +29,13 @@ def conn(store: str, tmp_path: Path) -> Iterator[psycopg.Connection[dict[str, ob
     """Return a connection to a store with ledgers 65,534 to 65,538."""
     with psycopg.connect(store, autocommit=True, row_factory=dict_row) as conn:
         with psycopg.connect(store, autocommit=True) as own:
-            chunk, run = handmade.chunk(tmp_path, 65_534, 65_538), books.new_run(own)
-            books.start_run(own, run, chunk.ledgers, source="handmade", workers=1)
-            Committer(lambda: own, run).commit(chunk)
+            run = books.new_run(own)
+            books.start_run(own, run, LedgerRange(65_534, 65_538), source="handmade", workers=1)
+            for first, last in ((65_534, 65_535), (65_536, 65_538)):
+                Committer(lambda: own, run).commit(handmade.chunk(tmp_path, first, last))
+            for segment in segments.due(own):
+                for index in segments.INDEXES:
+                    own.execute(index.build(segment))
         yield conn
 
 

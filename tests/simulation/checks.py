@@ -6,11 +6,21 @@ from collections import Counter
 
 from scenario import Scenario, true_hash
 
-from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, Note, StartWorker
+from pipeline.actions import Action, Commit, CompleteSegment, Discard, Dispatch, Finish, KillWorker, Note, StartWorker
 from pipeline.crew import TASKS_A_WORKER
 from pipeline.errors import ChunkAbandoned, Interrupted, WorkersLost
-from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, WorkerDied
+from pipeline.events import (
+    CommitFailed,
+    Committed,
+    Event,
+    FromWorker,
+    Interrupt,
+    SegmentCompleted,
+    SegmentFailed,
+    WorkerDied,
+)
 from pipeline.progress.snapshot import Snapshot
+from pipeline.segments import Segment
 from workers.messages import ChunkDone, LedgerRange, Task
 
 
@@ -32,6 +42,9 @@ class Checks:
         self.notes: list[Note] = []
         self.interrupts = 0
         self.commit_failed = False
+        self.segments: list[Segment] = []  # asked for, in this order
+        self.completed = 0  # of these
+        self.segment_failed = False
 
     # Events
 
@@ -51,6 +64,11 @@ class Checks:
                 self.answered += 1
             case CommitFailed():
                 self.commit_failed = True
+            case SegmentCompleted(segment):
+                assert segment == self.segments[self.completed]
+                self.completed += 1
+            case SegmentFailed():
+                self.segment_failed = True
             case Interrupt():
                 self.interrupts += 1
 
@@ -78,6 +96,11 @@ class Checks:
             case Commit(chunk):
                 self.asked.append(chunk.ledgers)
                 self.ready(action)
+            case CompleteSegment(segment):
+                assert segment not in self.segments, f"segment {segment.first} is completed twice"
+                assert not self.segment_failed, "a segment is to be completed after one that failed"
+                self.segments.append(segment)
+                self.probes["completed beside the load"] += self.answered < len(self.asked)
             case Discard(path):
                 assert path not in self.discarded, f"{path} is discarded twice"
                 assert path in {task.path for task in self.tasks.values()}, f"{path} was never given to anybody"
@@ -108,6 +131,8 @@ class Checks:
     def ready(self, action: Commit) -> None:
         """Commits ascend without a gap, link to what is before and after, and hold nothing that is bad."""
         chunk, plan = action.chunk, self.what.plan
+        assert Segment.of(chunk.ledgers.first) == Segment.of(chunk.ledgers.last), f"{chunk.ledgers} cross a border"
+        assert Segment.of(chunk.ledgers.first) not in self.segments, f"{chunk.ledgers} go into a complete segment"
         expected = plan.after(self.asked[-2].last) if len(self.asked) > 1 else plan.first
         assert chunk.ledgers.first == expected, f"commit of {chunk.ledgers} when {expected} is next"
         gap = plan.gap_of(chunk.ledgers.first)
@@ -163,6 +188,7 @@ class Checks:
             case "success":
                 assert whole, "success over missing data"
                 assert error is None
+                self.indexed()
             case "interrupted":
                 assert isinstance(error, Interrupted)
                 assert self.interrupts
@@ -171,11 +197,21 @@ class Checks:
             case "failed":
                 self.failed(error)
 
+    def indexed(self) -> None:
+        """Every segment that was due or has a ledger of this run was completed."""
+        assert self.completed == len(self.segments), "a segment is still being completed"
+        wanted = {*self.what.due, *(Segment.of(ledgers.first) for ledgers in self.asked)}
+        assert wanted <= set(self.segments), f"never completed: {wanted - set(self.segments)}"
+
     def failed(self, error: Exception | None) -> None:
         """Everything before the failure is committed, and the reason was really there."""
         if self.commit_failed:
             self.probes["commit failed"] += 1
             return
+        if self.segment_failed:
+            self.probes["segment failed"] += 1
+            return
+        self.indexed()
         assert self.answered == len(self.asked), "commits were left unanswered"
         if isinstance(error, WorkersLost):
             self.probes["workers lost"] += 1

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from functools import cache
 from random import Random
 
-from pipeline.coordinator import CoordinatorConfig
+from pipeline.bounds import CoordinatorConfig
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan, missing
+from pipeline.segments import SEGMENT_LEDGERS, Segment
 from pipeline.stall import StallConfig
 from workers.messages import LedgerRange
 
@@ -43,6 +44,7 @@ class Faults:
     forged: int | None = None  # this ledger names another previous hash than the one before it has
     workers_never_start: bool = False
     commit_fails_after: int | None = None
+    failing_segment: int | None = None  # counted from 1
     interrupts: tuple[float, ...] = ()
 
     @property
@@ -62,6 +64,7 @@ class Scenario:
 
     seed: int
     plan: Plan
+    due: tuple[Segment, ...]  # segments that an earlier run has left incomplete
     config: CoordinatorConfig
     faults: Faults
     row_bytes: int  # a ledger, on average
@@ -89,6 +92,7 @@ def scenario(seed: int) -> Scenario:
     return Scenario(
         seed=seed,
         plan=plan,
+        due=draw.choice([(), (), (Segment(0),), (Segment(SEGMENT_LEDGERS), Segment(4 * SEGMENT_LEDGERS))]),
         config=config,
         faults=_faults(draw, plan),
         row_bytes=draw.choice([20, 100, 300, 900]),
@@ -100,7 +104,8 @@ def scenario(seed: int) -> Scenario:
 
 
 def _plan(draw: Random) -> tuple[Plan, bool]:
-    wanted = LedgerRange(first := draw.randint(1, 300), first + draw.choice([0, 9, 79, 149, 199]))
+    start = draw.choice([1, SEGMENT_LEDGERS - 300])  # or one that often reaches into the next segment
+    wanted = LedgerRange(first := start + draw.randint(0, 299), first + draw.choice([0, 9, 79, 149, 199]))
     held = [
         LedgerRange(start, min(start + draw.randint(0, 20), wanted.last + 5))
         for start in (draw.randint(wanted.first, wanted.last) for _ in range(draw.randint(0, 3)))
@@ -122,7 +127,7 @@ def _plan(draw: Random) -> tuple[Plan, bool]:
         most_ledgers=40,
         exact_ledgers=draw.choice([None, None, 1, 7]),
         ledgers_per_object=per_object,
-        border=draw.choice([None, 64]),
+        border=draw.choice([SEGMENT_LEDGERS, 64]),
     )
     cost = CostModel(samples.items(), ledgers_per_object=per_object)
     return Plan(wanted=wanted, gaps=gaps, cost=cost, size=size), bad_seam
@@ -177,6 +182,7 @@ def _faults(draw: Random, plan: Plan) -> Faults:
         forged=sometimes(0.06),
         workers_never_start=draw.random() < 0.02,
         commit_fails_after=draw.randint(1, 5) if draw.random() < 0.06 else None,
+        failing_segment=draw.randint(1, 2) if draw.random() < 0.06 else None,
         interrupts=_interrupts(draw),
     )
 

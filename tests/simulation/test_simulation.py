@@ -25,6 +25,8 @@ PROBES = {
     "set back",
     "commit ahead",
     "commit failed",
+    "segment failed",
+    "completed beside the load",
     "workers lost",
     "worker died",
     "queued",

@@ -15,10 +15,21 @@ from random import Random
 from checks import Checks
 from scenario import SLOWEST, Scenario, scenario, true_hash
 
-from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, KillWorker, StartWorker
+from pipeline.actions import Action, Commit, CompleteSegment, Discard, Dispatch, Finish, KillWorker, StartWorker
 from pipeline.coordinator import Coordinator
 from pipeline.errors import BackfillError
-from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, Tick, WorkerDied
+from pipeline.events import (
+    CommitFailed,
+    Committed,
+    Event,
+    FromWorker,
+    Interrupt,
+    SegmentCompleted,
+    SegmentFailed,
+    Tick,
+    WorkerDied,
+)
+from pipeline.segments import Segment, SegmentQueue
 from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, Section, Task
 
 MOST_STEPS = 4000
@@ -46,7 +57,8 @@ class World:
         """Set a scenario up; `trace` is called with a line for each event and action."""
         self.what, self.trace = what, trace
         self.draw = Random(what.seed ^ 0x5EED)
-        self.coordinator = Coordinator(what.plan, what.config, result_dir="/results")
+        segments = SegmentQueue([gap.ledgers for gap in what.plan.gaps], what.due)
+        self.coordinator = Coordinator(what.plan, what.config, result_dir="/results", segments=segments)
         self.checks = Checks(what)
         self.now = 1000.0  # a clock that does not begin at 0
         self.began = self.now
@@ -55,7 +67,8 @@ class World:
         self.workers: dict[int, SimWorker] = {}
         self.commits: list[LedgerRange] = []
         self.commits_done = 0
-        self.commit_free = self.now
+        self.commit_free = self.complete_free = self.now
+        self.segments_done, self.segments_over = 0, False
         self.files: set[str] = set()
         self.finish: Finish | None = None
 
@@ -112,6 +125,9 @@ class World:
                 case Commit(chunk):
                     assert chunk.path in self.files, f"{chunk.path} is gone before its commit"
                     self.commit(chunk.ledgers)
+                case CompleteSegment(segment):
+                    self.complete_free = max(self.complete_free, self.now) + self.draw.choice([0.01, 1.0, 20.0])
+                    self.later(self.complete_free - self.now, lambda segment=segment: self.completed(segment))
                 case Discard(path):
                     writers = [w.number for w in self.workers.values() if w.alive and w.writes(path)]
                     assert not writers, f"{path} is removed while worker {writers} writes it"
@@ -246,6 +262,18 @@ class World:
         self.commits_done += 1
         ledgers = self.commits.pop(0)
         return Committed(ledgers, {"ledgers": len(ledgers)})
+
+    # Segments
+
+    def completed(self, segment: Segment) -> Event | None:
+        """A segment has every index; after one that failed none is heard of any more."""
+        if self.segments_over:
+            return None
+        if self.segments_done + 1 == self.what.faults.failing_segment:
+            self.segments_over = True
+            return SegmentFailed(BackfillError("the disk is full"))
+        self.segments_done += 1
+        return SegmentCompleted(segment)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.actions import Action, Commit, Dispatch, Note
-from pipeline.coordinator import Coordinator, CoordinatorConfig
+from pipeline.bounds import CoordinatorConfig
+from pipeline.coordinator import Coordinator
 from pipeline.events import CommitFailed, Committed, FromWorker, Interrupt, Tick, WorkerDied
 from pipeline.plan import ChunkSize, Gap, Plan
 from pipeline.stall import StallConfig

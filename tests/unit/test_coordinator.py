@@ -6,8 +6,8 @@ import pytest
 from by_hand import RESET, Run, commits, handed_out, hash_of, of, steps
 
 from pipeline.actions import Commit, Discard, Finish, KillWorker, StartWorker
+from pipeline.bounds import CoordinatorConfig
 from pipeline.chunk import ChunkState
-from pipeline.coordinator import CoordinatorConfig
 from pipeline.events import FromWorker, WorkerDied
 from pipeline.plan import Gap
 from workers.messages import ChunkStarted, LedgerRange

@@ -1,4 +1,4 @@
--- One chunk, one transaction: the stretch first, then the rows, then the chunk's record.
+-- One chunk, one transaction: the rows, then in the chunk's turn the stretch and the chunk's record.
 
 -- name: settings
 -- Let the server notice within a minute that its client is gone, so that it ends what that left open.
@@ -41,5 +41,5 @@ VALUES (%(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_h
     %(transactions)s, %(operations)s, %(events)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s)
 
 -- name: copy
--- Rows as the worker wrote them: every column, in the table's order.
-COPY ledgerfill.{table} FROM STDIN (FORMAT BINARY)
+-- Rows as the worker wrote them: every column, in the table's order. By the segment's name, so that none is looked for a row.
+COPY ledgerfill.{part} FROM STDIN (FORMAT BINARY)

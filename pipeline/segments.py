@@ -1,0 +1,64 @@
+"""Segments: the store's big tables in pieces of ledgers, and in which order a run completes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from workers.messages import MAX_LEDGER, LedgerRange
+
+SEGMENT_LEDGERS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """One piece of every big table, named by its first ledger, a multiple of `SEGMENT_LEDGERS`."""
+
+    first: int
+
+    @classmethod
+    def of(cls, ledger: int) -> Segment:
+        """Return the segment that holds a ledger."""
+        return cls(ledger // SEGMENT_LEDGERS * SEGMENT_LEDGERS)
+
+    @property
+    def past(self) -> int:
+        """The ledger above its last."""
+        return self.first + SEGMENT_LEDGERS
+
+    @property
+    def ledgers(self) -> LedgerRange:
+        """Every ledger that it can hold: there is no ledger 0."""
+        return LedgerRange(max(self.first, 1), min(self.past - 1, MAX_LEDGER))
+
+
+def segments(ledgers: LedgerRange) -> Iterator[Segment]:
+    """Iterate over the segments that hold `ledgers`, ascending."""
+    return map(Segment, range(Segment.of(ledgers.first).first, ledgers.last + 1, SEGMENT_LEDGERS))
+
+
+class SegmentQueue:
+    """The segments that a run has to complete: each is given out once, when nothing more of the run goes into it."""
+
+    def __init__(self, gaps: Sequence[LedgerRange], due: Sequence[Segment] = ()) -> None:
+        """Take the missing ledgers, and the segments that earlier runs have left incomplete."""
+        self._planned = {segment for gap in gaps for segment in segments(gap)}
+        self._due = frozenset(due)
+        self._waiting = sorted(self._planned | self._due)
+
+    def passed(self, next_ledger: int | None) -> list[Segment]:
+        """Give out what lies below the next ledger to be committed (None: all were), and what the run never touches."""
+        return self._give_out(lambda segment: next_ledger is None or segment.past <= next_ledger)
+
+    def begun(self, next_ledger: int | None) -> list[Segment]:
+        """Give out all that was due or that a run which ends before `next_ledger` may have begun; then nothing more."""
+        given = self._give_out(
+            lambda segment: segment in self._due or next_ledger is None or segment.first <= next_ledger
+        )
+        self._waiting.clear()
+        return given
+
+    def _give_out(self, wanted: Callable[[Segment], bool]) -> list[Segment]:
+        given = [segment for segment in self._waiting if segment not in self._planned or wanted(segment)]
+        self._waiting = [segment for segment in self._waiting if segment not in given]
+        return given

@@ -1,0 +1,114 @@
+"""Completes segments: builds their costly indexes side by side, freezes and analyses them, and writes that down."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+import tenacity
+from psycopg import sql
+
+from pipeline.errors import SegmentIncomplete
+from pipeline.segments import Segment
+from pipeline.store import queries, segments
+from pipeline.store.connection import Limits, cancel
+
+logger = logging.getLogger(__name__)
+_SQL = queries.load("segments")
+LIMITS = Limits(statement_s=0.0)  # an index takes as long as it takes
+T = TypeVar("T")
+
+
+class _ConnectionLost(psycopg.OperationalError):
+    """Trying again makes sense: the connection is gone, or could not be made."""
+
+
+class Finisher:
+    """Completes one segment after another over several connections, each opened when it is first needed.
+
+    What is interrupted is done by the next run: an index is there or not, and the catalogue is written last.
+    """
+
+    def __init__(
+        self, connect: Callable[[Limits], psycopg.Connection], connections: int, *, reconnect_s: float = 60.0
+    ) -> None:
+        """Connect to nothing yet; a connection that breaks is opened again, for `reconnect_s` seconds at most."""
+        self._connect, self._reconnect_s = connect, reconnect_s
+        self._free: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
+        for _ in range(connections):
+            self._free.put(None)
+        self._open: list[psycopg.Connection] = []  # those that are closed by now among them
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="finish")
+        self._cancelled = threading.Event()
+
+    def close(self) -> None:
+        """End the threads and the connections; what is in hand is waited for."""
+        self._threads.shutdown(cancel_futures=True)
+        for conn in self._open:
+            conn.close()
+
+    def cancel(self) -> None:
+        """End what is in hand, from another thread; between two statements there is nothing to cancel: repeat it."""
+        self._cancelled.set()
+        for conn in tuple(self._open):
+            if not conn.closed:
+                cancel(conn)
+
+    def finish(self, segment: Segment) -> None:
+        """Complete `segment` if it is due. Raises `SegmentIncomplete` with PostgreSQL's own words."""
+        try:
+            if segment in self._with_connection(segments.due):
+                self._complete(segment)
+        except psycopg.Error as error:
+            raise SegmentIncomplete(segment.ledgers, str(error).splitlines()[0]) from error
+
+    def _complete(self, segment: Segment) -> None:
+        logger.info("building the indexes of the segment of ledgers %s", segment.ledgers)
+        # Asked before: what comes after that is not frozen.
+        full = self._with_connection(lambda conn: segments.is_full(conn, segment))
+        self._side_by_side(index.build(segment) for index in segments.INDEXES)
+        self._side_by_side(segments.settling(segment))
+        self._with_connection(lambda conn: segments.complete(conn, segment, full=full))
+        logger.info("every index of the segment of ledgers %s is built", segment.ledgers)
+
+    def _side_by_side(self, statements: Iterable[sql.Composed]) -> None:
+        for done in [self._threads.submit(self._execute, statement) for statement in statements]:
+            done.result()
+
+    def _execute(self, statement: sql.Composed) -> None:
+        self._with_connection(lambda conn: conn.execute(statement))
+
+    def _with_connection(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Do what can be done twice: again where its connection breaks."""
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_ConnectionLost),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_delay(self._reconnect_s), tenacity.stop_when_event_set(self._cancelled)
+            ),
+            sleep=tenacity.sleep_using_event(self._cancelled),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+            reraise=True,
+        ):
+            with attempt:
+                return self._once(work)
+        raise AssertionError("unreachable: the loop above returns or raises")
+
+    def _once(self, work: Callable[[psycopg.Connection], T]) -> T:
+        conn = self._free.get()
+        try:
+            if conn is None or conn.closed:
+                conn = self._connect(LIMITS)
+                conn.execute(_SQL["settings"])
+                self._open.append(conn)
+            return work(conn)
+        except psycopg.OperationalError as error:
+            if conn is None or conn.closed:
+                raise _ConnectionLost(str(error)) from error
+            raise
+        finally:
+            self._free.put(conn)

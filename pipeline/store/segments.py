@@ -1,0 +1,111 @@
+"""Segments in the store: made before their rows come, filled without costly indexes, which are built when complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from pipeline.segments import Segment, segments
+from pipeline.store import queries
+from workers.messages import MAX_LEDGER, TABLES, LedgerRange
+
+_SQL = queries.load("segments")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A costly index of one table: it belongs to a segment, not to the whole table, which would give it at once."""
+
+    table: str
+    columns: tuple[str, ...]
+    name: str  # behind that of the segment's table
+    unique: bool = False
+
+    def build(self, segment: Segment) -> sql.Composed:
+        """Return the statement that builds it, or does nothing where it is there."""
+        return queries.template(
+            _SQL["build"],
+            {
+                "kind": sql.SQL("UNIQUE INDEX" if self.unique else "INDEX"),
+                "index": sql.Identifier(f"{part(self.table, segment)}_{self.name}"),
+                "part": sql.Identifier(part(self.table, segment)),
+                "columns": sql.SQL(", ").join(map(sql.Identifier, self.columns)),
+            },
+        )
+
+
+# The longest first: what is left at the end of a run is then shared out evenly over the connections.
+INDEXES = (
+    Index("events", ("contract_id", "operation_id"), "contract_id_operation_id_idx"),
+    Index("transactions", ("hash",), "hash_idx"),
+    Index("operations", ("id",), "pkey", unique=True),
+    Index("events", ("operation_id", "event_index"), "pkey", unique=True),
+    Index("transactions", ("id",), "pkey", unique=True),
+)
+
+
+def part(table: str, segment: Segment) -> str:
+    """Return the name of the table that holds a segment of `table`."""
+    return f"{table}_{segment.first}"
+
+
+def bounds(table: str, segment: Segment) -> tuple[sql.Composable, sql.Composable]:
+    """Return its keys from the lower (in it) to the upper (not in it): ledgers or TOIDs; MAXVALUE above them all."""
+    shift = 0 if table == "ledgers" else 32
+    high = sql.SQL("MAXVALUE") if segment.past > MAX_LEDGER else sql.Literal(segment.past << shift)
+    return sql.Literal(segment.first << shift), high
+
+
+def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> list[Segment]:
+    """Make the segments that `ledgers` lack and return them; one short query where all are there."""
+    made = []
+    for segment in _absent(conn, list(segments(ledgers))):
+        # A transaction each: the locks of a long range's tables would not fit into one.
+        with conn.transaction():
+            conn.execute(_SQL["lock"])
+            if _absent(conn, [segment]):  # asked again: another maker may have been first
+                _make(conn, segment)
+                made.append(segment)
+    return made
+
+
+def due(conn: psycopg.Connection) -> list[Segment]:
+    """Return the segments that wait to be completed, ascending."""
+    return [Segment(first) for (first,) in conn.execute(_SQL["due"])]
+
+
+def settling(segment: Segment) -> Iterator[sql.Composed]:
+    """Iterate over the statements that freeze and analyse its tables, each on its own outside of a transaction."""
+    for table in reversed(TABLES):
+        yield queries.template(_SQL["settle"], {"part": sql.Identifier(part(table, segment))})
+
+
+def is_full(conn: psycopg.Connection, segment: Segment) -> bool:
+    """Return whether every one of its ledgers is there."""
+    row = conn.execute(_SQL["full"], {"first": segment.first}).fetchone()
+    return bool(row and row[0])
+
+
+def complete(conn: psycopg.Connection, segment: Segment, *, full: bool) -> None:
+    """Write down that its indexes are there, and that it was frozen when it was `full`."""
+    with conn.transaction():
+        for table in TABLES:
+            conn.execute(queries.template(_SQL["tend"], {"part": sql.Identifier(part(table, segment))}))
+        conn.execute(_SQL["complete"], {"first": segment.first, "full": full})
+
+
+def _absent(conn: psycopg.Connection, wanted: list[Segment]) -> list[Segment]:
+    firsts = [segment.first for segment in wanted]
+    return [Segment(first) for (first,) in conn.execute(_SQL["absent"], {"firsts": firsts})]
+
+
+def _make(conn: psycopg.Connection, segment: Segment) -> None:
+    for table in TABLES:
+        low, high = bounds(table, segment)
+        names = {"table": sql.Identifier(table), "part": sql.Identifier(part(table, segment)), "low": low, "high": high}
+        for query in ("make", "attach"):
+            conn.execute(queries.template(_SQL[query], names))
+    conn.execute(_SQL["register"], {"first": segment.first})

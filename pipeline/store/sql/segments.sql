@@ -1,0 +1,56 @@
+-- Segments of the big tables: 65,536 ledgers each, named after their first. Their costly indexes are built when they are complete.
+
+-- name: absent
+-- Which of these segments are not here.
+SELECT wanted.first FROM unnest(%(firsts)s::int4[]) AS wanted (first)
+WHERE NOT EXISTS (SELECT FROM ledgerfill.segments s WHERE s.first = wanted.first) ORDER BY wanted.first
+
+-- name: lock
+-- One maker of segments at a time, for the length of its transaction.
+SELECT pg_advisory_xact_lock(hashtextextended('ledgerfill segments', 0))
+
+-- name: make
+-- A table like the whole one. Attached afterwards, for CREATE TABLE … PARTITION OF would stop every reader of the whole.
+CREATE TABLE ledgerfill.{part} (LIKE ledgerfill.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS)
+WITH (autovacuum_enabled = off)
+
+-- name: attach
+-- Gives it every index of the whole table: the cheap ones.
+ALTER TABLE ledgerfill.{table} ATTACH PARTITION ledgerfill.{part} FOR VALUES FROM ({low}) TO ({high})
+
+-- name: register
+-- It is here, its costly indexes are due.
+INSERT INTO ledgerfill.segments (first) VALUES (%(first)s)
+
+-- name: due
+-- Segments that lack indexes, or hold every one of their ledgers and were not frozen since the last came.
+SELECT first FROM ledgerfill.segments s
+WHERE NOT indexed OR (NOT frozen AND EXISTS (
+    SELECT FROM ledgerfill.ledger_stretches t WHERE t.first <= greatest(s.first, 1) AND t.last >= s.first + 65535))
+ORDER BY first
+
+-- name: full
+-- Whether a segment holds every one of its ledgers; no row where there is no such segment.
+SELECT EXISTS (SELECT FROM ledgerfill.ledger_stretches t WHERE t.first <= greatest(s.first, 1) AND t.last >= s.first + 65535)
+FROM ledgerfill.segments s WHERE s.first = %(first)s
+
+-- name: settings
+-- Sorting in memory that fits a processor's cache is quicker than in more: 20 million keys took 25 s in 64 MB, 35 s in 1 GB.
+-- Several connections build at once already.
+SELECT set_config('maintenance_work_mem', '64MB', false), set_config('max_parallel_maintenance_workers', '0', false)
+
+-- name: build
+-- A costly index. It reads the table once and stops nobody who reads; an index that a killed run had built stays.
+CREATE {kind} IF NOT EXISTS {index} ON ledgerfill.{part} ({columns})
+
+-- name: settle
+-- Nothing of it needs to be looked at again before it changes; and what is in it, for the planner.
+VACUUM (FREEZE, ANALYZE) ledgerfill.{part}
+
+-- name: tend
+-- From here on the server looks after it as after any table.
+ALTER TABLE ledgerfill.{part} RESET (autovacuum_enabled)
+
+-- name: complete
+-- Every index is there.
+UPDATE ledgerfill.segments SET indexed = true, frozen = %(full)s WHERE first = %(first)s

@@ -1,0 +1,57 @@
+"""Segments: which hold a range, and in which order a run completes them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.segments import SEGMENT_LEDGERS, Segment, SegmentQueue, segments
+from workers.messages import MAX_LEDGER, LedgerRange
+
+LEDGERS = st.integers(1, 8 * SEGMENT_LEDGERS)
+SEGMENTS = st.integers(0, 8).map(lambda number: Segment(number * SEGMENT_LEDGERS))
+
+
+def test_segments_lie_side_by_side() -> None:
+    """A border is the first ledger of a segment; the first lacks ledger 0, the last what no number reaches."""
+    assert Segment.of(SEGMENT_LEDGERS - 1).ledgers == LedgerRange(1, SEGMENT_LEDGERS - 1)
+    assert Segment.of(SEGMENT_LEDGERS).ledgers == LedgerRange(SEGMENT_LEDGERS, 2 * SEGMENT_LEDGERS - 1)
+    assert Segment.of(MAX_LEDGER).ledgers.last == MAX_LEDGER
+    borders = LedgerRange(SEGMENT_LEDGERS - 1, SEGMENT_LEDGERS)
+    assert list(segments(borders)) == [Segment(0), Segment(SEGMENT_LEDGERS)]
+
+
+def gaps_of(edges: list[int]) -> list[LedgerRange]:
+    """Return ranges that ascend and do not touch."""
+    ordered = sorted(set(edges))
+    return [LedgerRange(first, last) for first, last in zip(ordered[::2], ordered[1::2], strict=False)]
+
+
+@given(st.lists(LEDGERS, max_size=8).map(gaps_of), st.lists(SEGMENTS), st.lists(LEDGERS).map(sorted))
+def test_each_is_given_out_once_when_the_run_is_past_it(
+    gaps: list[LedgerRange], due: list[Segment], heads: list[int]
+) -> None:
+    """A segment comes once, never while a missing ledger of it is to be committed; at the end all have come."""
+    queue, came = SegmentQueue(gaps, due), []
+    for head in [*heads, None]:
+        now = queue.passed(head)
+        came += now
+        if head is not None:
+            rest = [LedgerRange(max(gap.first, head), gap.last) for gap in gaps if gap.last >= head]
+            assert not {segment for part in rest for segment in segments(part)} & set(now)
+    assert sorted(came) == sorted({*due, *(segment for gap in gaps for segment in segments(gap))})
+
+
+def test_what_no_chunk_goes_into_is_completed_at_once() -> None:
+    """What an earlier run has left, and this one does not touch, waits for nothing."""
+    queue = SegmentQueue([LedgerRange(1, 10)], [Segment(SEGMENT_LEDGERS)])
+    assert queue.passed(1) == [Segment(SEGMENT_LEDGERS)]
+
+
+def test_a_run_that_ends_early_completes_what_it_has_begun() -> None:
+    """Up to the one that holds the next ledger, and behind it only what was due before; then none, however asked."""
+    due = Segment(3 * SEGMENT_LEDGERS)
+    queue = SegmentQueue([LedgerRange(1, 4 * SEGMENT_LEDGERS)], [due])
+    assert queue.begun(SEGMENT_LEDGERS + 5) == [Segment(0), Segment(SEGMENT_LEDGERS), due]
+    assert queue.begun(None) == []
+    assert queue.passed(None) == []
