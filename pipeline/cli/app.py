@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App, Parameter
 
-from pipeline.cli import backfill, lake, plan, status, store, verify
+from pipeline.cli import backfill, bench, lake, plan, status, store, verify
 
 _TEXT = """\
 Fills PostgreSQL with the history of a ledger network: in parallel and in order.
@@ -27,6 +27,7 @@ def make_app() -> App:
     app.command(plan.plan, help_epilogue=plan.EXAMPLES)
     app.command(status.status, help_epilogue=status.EXAMPLES)
     app.command(verify.verify, help_epilogue=verify.EXAMPLES)
+    app.command(bench.bench, help_epilogue=bench.EXAMPLES)
     app.command(lake.app)
     app.command(store.app)
     return app
