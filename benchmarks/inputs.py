@@ -19,6 +19,7 @@ from workers.sources import FetchLimits, FoundLake, Object, Reading, find_lake
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path(sys.executable).with_name("ledgerfill")
 REAL = ROOT.parent / "shared" / "ledgers" / "pubnet"
+SCRATCH = Path("/var/tmp")  # where throw-away folders are made
 FIRST = 2  # ledger of both lakes
 
 
@@ -63,7 +64,7 @@ def arguments(what: str | None, *, ledgers: int, rounds: int) -> argparse.Namesp
 @contextmanager
 def lakes(ledgers: int, kept: Path | None = None) -> Iterator[list[Input]]:
     """Make the lakes in a folder that goes away, or in `kept`, where those that are there are taken."""
-    folder = kept.absolute() if kept else Path(tempfile.mkdtemp(prefix="ledgerfill-lakes-", dir="/var/tmp"))
+    folder = kept.absolute() if kept else Path(tempfile.mkdtemp(prefix="ledgerfill-lakes-", dir=SCRATCH))
     try:
         yield [_lake(folder, name, flags, ledgers) for name, flags in _kinds()]
     finally:

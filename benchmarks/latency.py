@@ -19,7 +19,8 @@ from pathlib import Path
 import figures
 import inputs
 import psutil
-import server
+
+from pipeline.bench.scratch import Scratch, scratch
 
 WORKERS = 2
 DELAY_MS = 50
@@ -55,10 +56,10 @@ def main() -> None:
         for lake in lakes:
             with ExitStack() as stack:
                 sides = [stack.enter_context(_files(lake, delay)) for delay in (0, DELAY_MS)]
-                _measure(lake, given.rounds, sides, stack.enter_context(server.store()))
+                _measure(lake, given.rounds, sides, stack.enter_context(scratch(inputs.SCRATCH)))
 
 
-def _measure(lake: inputs.Input, rounds: int, sides: list[Files], store: server.Store) -> None:
+def _measure(lake: inputs.Input, rounds: int, sides: list[Files], store: Scratch) -> None:
     ledgers = len(lake.ledgers)
     figures.title(f"latency: a backfill with {DELAY_MS} ms an object over one without", lake.name, f"{ledgers} ledgers")
     turns = [[_run(lake, files, store) for files in sides] for _ in range(rounds)]
@@ -93,9 +94,9 @@ def _files(lake: inputs.Input, delay_ms: int) -> Iterator[Files]:
         process.communicate()  # closes its standard input, which ends it
 
 
-def _run(lake: inputs.Input, files: Files, store: server.Store) -> Run:
+def _run(lake: inputs.Input, files: Files, store: Scratch) -> Run:
     """Type the command."""
-    store.empty()
+    store.renew()
     command = [inputs.PROGRAM, "backfill", "--source", f"s3://{lake.path.name}", "--workers", str(WORKERS)]
     command += ["--start-ledger", str(lake.ledgers.first), "--end-ledger", str(lake.ledgers.last)]
     environment = os.environ | {

@@ -19,7 +19,8 @@ from pathlib import Path
 import figures
 import inputs
 import rust
-from usage import machine_s
+
+from pipeline.usage import machine_s
 
 WORKERS = 2
 TARGET = 0.85
