@@ -163,6 +163,20 @@ class Pool:
             _stop_forkserver()
 
 
+@contextlib.contextmanager
+def started_ahead() -> Iterator[None]:
+    """Start the forkserver now, so that it loads what workers need while their coordinator gets ready.
+
+    It ends on leaving where no pool has it. To be used from the main thread, like a pool.
+    """
+    _start_forkserver()
+    try:
+        yield
+    finally:
+        if not _open_pools:
+            _stop_forkserver()
+
+
 def _messages(frames: list[bytes]) -> list[WorkerMessage | WorkerGone]:
     return [pickle.loads(frame) for frame in frames]  # noqa: S301  # from a process of our own
 

@@ -28,6 +28,13 @@ def verify(flags: VerifyFlags | None = None) -> int:
 
     With --no-database, prove the ledgers of the source alone, each of them and each link to the one before.
     """
+    from workers import pool
+
+    with pool.started_ahead():  # it is up when the rest is imported
+        return _verify(flags)
+
+
+def _verify(flags: VerifyFlags | None) -> int:
     from pipeline.cli.job import flags_of, print_lines, say, watching, write_report
     from pipeline.config import VerifySettings
     from pipeline.config_sources import flag_of, load

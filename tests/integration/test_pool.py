@@ -16,7 +16,7 @@ import pytest
 from pooling import FIRST, hear, task, until
 
 from workers.messages import ChunkDone, ChunkStarted, LedgerRange, Ready, Task, WorkerConfig
-from workers.pool import Pool, WorkerGone
+from workers.pool import Pool, WorkerGone, started_ahead
 
 Offspring = Callable[[], list[psutil.Process]]
 
@@ -179,6 +179,20 @@ def test_two_pools_live_side_by_side(pubnet: WorkerConfig, tmp_path: Path, offsp
         staying.send(0, task(tmp_path, 1))
         hear(staying, until(ChunkDone))
     assert offspring() == []
+
+
+def test_forkserver_started_ahead_is_the_one_that_pools_use(pubnet: WorkerConfig, offspring: Offspring) -> None:
+    """It is there before any pool, serves the one that comes, and is left by neither, also where none comes."""
+    for pools in (0, 1):
+        with started_ahead():
+            before = {each.pid for each in offspring()}
+            assert len(before) == 2, "a forkserver and its tracker"
+            for _ in range(pools):
+                with Pool(pubnet) as pool:
+                    pool.start(0)
+                    hear(pool, until(Ready))
+                    assert {each.pid for each in offspring()} - before == set(pool.pids().values())
+        assert offspring() == []
 
 
 def test_pool_starts_from_the_main_thread_only(pubnet: WorkerConfig) -> None:

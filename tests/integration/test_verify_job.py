@@ -1,13 +1,15 @@
-"""The job `verify` in this process: where its connection breaks, and where there is no store."""
+"""The job `verify` in this process: where its connection breaks, where there is no store, and without any database."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from pipeline import backfill, verify
+from pipeline import backfill, prove, verify
 from pipeline.actions import Note
 from pipeline.config import BackfillSettings, VerifySettings
 from pipeline.errors import Refused
@@ -50,6 +52,16 @@ class Cutting(Silent):
             conn.execute(CUT)
 
 
+class Seeing(Silent):
+    """Keeps the last that it saw."""
+
+    seen: Snapshot
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """Keep it."""
+        self.seen = snapshot
+
+
 def test_verify_whose_connection_was_cut_says_so(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not compared is no success, and the report says what broke."""
     monkeypatch.setenv("LEDGERFILL_HOME", str(tmp_path))
@@ -71,3 +83,24 @@ def test_verify_makes_no_store(database: str, tmp_path: Path) -> None:
         verify.run(settings, Silent())
     with psycopg.connect(database) as conn:
         assert conn.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ledgerfill'").fetchone() == (0,)
+
+
+def test_proving_makes_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ledgers are done, and not one byte of rows came of them."""
+    monkeypatch.setenv("LEDGERFILL_HOME", str(tmp_path / "home"))
+    make_lake(str(tmp_path / "lake"), ledgers=20, first=2, shape="sparse")
+    settings = VerifySettings(source=str(tmp_path / "lake"), start_ledger=2, workers=1, no_database=True)
+    observer = Seeing()
+    report = prove.run(settings, observer)
+    assert (report.exit_code, report.ledgers) == (0, 20)
+    assert (observer.seen.ledgers_done, observer.seen.row_bytes, observer.seen.events) == (20, 0, 0)
+    assert observer.seen.plain_bytes == report.plain_bytes > 0
+
+
+def test_proving_imports_nothing_of_postgresql(tmp_path: Path) -> None:
+    """What is not there cannot be touched, and takes no time to load."""
+    make_lake(str(tmp_path / "lake"), ledgers=3, first=2, shape="sparse")
+    code = "import sys; from pipeline.__main__ import main; print(main(sys.argv[1:]), 'psycopg' in sys.modules)"
+    flags = ["verify", "--no-database", "--source", str(tmp_path / "lake"), "--start-ledger", "2"]
+    ended = subprocess.run([sys.executable, "-c", code, *flags], check=True, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.endswith("0 False\n"), ended.stdout + ended.stderr

@@ -20,8 +20,8 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from workers.failures import SourceError, classify
-from workers.sources.folder import read_object
-from workers.sources.objects import ObjectStore, open_store
+from workers.sources.folder import object_bytes, read_object
+from workers.sources.objects import open_store
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _SIZES_AT_ONCE = 64  # requests without a body
+_FILES_AT_ONCE = 4  # whose size is asked for; a folder answers sooner than a thread starts
 _GIVING_UP_S = 0.3  # for a request that gives up at the deadline
 _LISTING_PAGE = 1000  # keys; what one request for a listing returns
 _ALONE_S = 0.01  # for what the page cache has; more threads would only take the interpreter from one another
@@ -104,17 +105,24 @@ class Bucket:
         found: dict[str, int] = {}
         if not names:
             return found
-        store = open_store(self._url, timeout_s=limit_s)  # a late request gives up by itself
+        ask, at_once = self._asking_sizes(limit_s)
         deadline = time.monotonic() + limit_s
         threads = [
-            threading.Thread(target=_ask_sizes, args=(store, names, found, deadline), name="size", daemon=True)
-            for _ in range(min(len(names), _SIZES_AT_ONCE))
+            threading.Thread(target=_ask_sizes, args=(ask, names, found, deadline), name="size", daemon=True)
+            for _ in range(min(len(names), at_once))
         ]
         for thread in threads:
             thread.start()
         for thread in threads:  # one that hangs, in a dead network mount say, is left behind
             thread.join(max(0.0, deadline + _GIVING_UP_S - time.monotonic()))
         return found.copy()
+
+    def _asking_sizes(self, limit_s: float) -> tuple[Callable[[str], int], int]:
+        """Return what asks for the bytes of one object, and how many may ask at once."""
+        if self._folder is not None:
+            return partial(object_bytes, self._folder), _FILES_AT_ONCE
+        store = open_store(self._url, timeout_s=limit_s)  # a late request gives up by itself
+        return lambda key: int(obstore.head(store, key)["size"]), _SIZES_AT_ONCE
 
     def _asked(self, name: str | None, ask: Callable[[], T], attempts: int | None = None) -> T:
         try:
@@ -138,7 +146,7 @@ def _fail(error: Exception) -> NoReturn:
     raise error
 
 
-def _ask_sizes(store: ObjectStore, names: deque[str], found: dict[str, int], deadline: float) -> None:
+def _ask_sizes(ask: Callable[[str], int], names: deque[str], found: dict[str, int], deadline: float) -> None:
     """Add the stored bytes of one object after another to `found`, until none is left or the time is over."""
     while time.monotonic() < deadline:
         with contextlib.suppress(BaseError, OSError):
@@ -146,7 +154,7 @@ def _ask_sizes(store: ObjectStore, names: deque[str], found: dict[str, int], dea
                 name = names.popleft()
             except IndexError:
                 return
-            found[name] = int(obstore.head(store, name)["size"])
+            found[name] = ask(name)
 
 
 def _is_worth_a_retry(error: BaseException) -> bool:
