@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from workers import lifeline, logs
+from workers import allocator, lifeline, logs
 from workers._decode import Chunk, Decoder
 from workers.failures import classify, message, unwritable
 from workers.messages import (
@@ -42,6 +42,7 @@ _NO_ROWS = -1  # to the decoder, in the place of a file
 def main(config: WorkerConfig, tasks: Connection, records: Connection, level: int) -> None:
     """Run a worker until its coordinator closes `tasks` or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
+    allocator.keep_freed_memory()
     lifeline.die_with_parent()
     lifeline.watch_coordinator()
     logs.send_to(records, level)
@@ -73,9 +74,12 @@ class Worker:
         threading.Thread(target=self._receive, args=(tasks,), name="tasks", daemon=True).start()
         self._say(Ready(pid=os.getpid()))
         while True:
-            task, reading = self._waiting.get()
-            self._say(ChunkStarted(token=task.token))
-            self._say(self.work(task, reading))
+            self._answer(*self._waiting.get())
+
+    def _answer(self, task: Task, reading: Future[Reading]) -> None:
+        """Work on a task; on return nothing holds the bytes of its objects any more."""
+        self._say(ChunkStarted(token=task.token))
+        self._say(self.work(task, reading))
 
     def _receive(self, tasks: Connection) -> None:
         """Begin to read for each task as it comes, in the midst of whatever the worker is at."""
