@@ -76,7 +76,7 @@ class WorkerConfig:
     trusted: tuple[tuple[int, bytes], ...] = ()
     rows: bool = True  # whether there shall be any: without, ledgers are proved and nothing is written
     max_object_bytes: int = 256 << 20
-    fetch_concurrency: int = 16
+    fetch_concurrency: int = 64
     fetch_timeout_s: float = 15.0
     fetch_attempts: int = 4
 

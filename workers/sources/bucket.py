@@ -39,7 +39,7 @@ _ALONE_S = 0.01  # for what the page cache has; more threads would only take the
 class FetchLimits:
     """How a lake is asked: objects at once, seconds a request, tries an object, stored bytes an object."""
 
-    concurrency: int = 16
+    concurrency: int = 64
     timeout_s: float = 30.0
     attempts: int = 4
     max_object_bytes: int = 256 << 20
