@@ -94,6 +94,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Something that people may want to know of the run, and that nothing follows from."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The last action of a run; `error` says why it is no success (an `Interrupted` when a signal ended it)."""
 
@@ -101,4 +108,4 @@ class Finish:
     error: Exception | None = None
 
 
-Action = StartWorker | Dispatch | KillWorker | Commit | CompleteSegment | Discard | Note | Finish
+Action = StartWorker | Dispatch | KillWorker | Commit | CompleteSegment | Discard | Note | Tell | Finish

@@ -160,7 +160,7 @@ class _Backfill:
         return plan
 
     def _load(self, plan: Plan, this: Run) -> Finish:
-        connections = self._settings.connections
+        connections = self._settings.connections + self._settings.more_connections
         with ExitStack() as stack:
             committers = [
                 stack.enter_context(closing(Committer(self._database.connect, this)))

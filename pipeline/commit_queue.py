@@ -15,10 +15,10 @@ from workers.messages import Failure, LedgerRange
 class CommitQueue:
     """Holds early chunks, lines up those whose turn it is, and remembers which commits were not answered yet."""
 
-    def __init__(self, gaps: Sequence[LedgerRange], commit_ahead: int) -> None:
-        """Expect every ledger of `gaps`, and let `commit_ahead` commits be outstanding."""
+    def __init__(self, gaps: Sequence[LedgerRange], ahead: int) -> None:
+        """Expect every ledger of `gaps`, and let `ahead` commits be outstanding."""
         self._buffer = ReorderBuffer[Result](gaps)
-        self._ahead = commit_ahead
+        self.ahead = ahead
         self._last_hash = b""  # of the last ledger that was lined up
         self._ready: deque[tuple[ReadyChunk, Chunk]] = deque()
         self._committing: deque[tuple[ReadyChunk, Chunk]] = deque()
@@ -54,7 +54,7 @@ class CommitQueue:
 
     def next_commit(self) -> ReadyChunk | None:
         """Return the chunk to commit now, or None while enough commits are outstanding or none is ready."""
-        if not self._ready or len(self._committing) >= self._ahead:
+        if not self._ready or len(self._committing) >= self.ahead:
             return None
         ready, chunk = self._ready.popleft()
         chunk.state = ChunkState.COMMITTING

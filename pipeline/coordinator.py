@@ -20,6 +20,7 @@ from pipeline.actions import (
     Outcome,
     StartWorker,
     Step,
+    Tell,
 )
 from pipeline.bounds import CoordinatorConfig
 from pipeline.chain import misfit
@@ -27,12 +28,13 @@ from pipeline.chunk import Attempt, Chunk, ChunkState, Result
 from pipeline.commit_queue import CommitQueue
 from pipeline.crew import Crew, Worker
 from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted, WorkersLost
-from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, Tick, WorkerDied
+from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, WorkerDied
 from pipeline.events import SegmentCompleted as Completed
 from pipeline.events import SegmentFailed as NotCompleted
 from pipeline.plan import Plan
 from pipeline.progress.snapshot import Snapshot
 from pipeline.segments import Segment, SegmentQueue
+from pipeline.staffing import Post, Staffing
 from pipeline.stall import GiveUp, Late, after_failure, lateness, next_step_at
 from pipeline.supply import Supply
 from pipeline.tally import Tally
@@ -49,11 +51,14 @@ class Coordinator:
         """Plan to write results to files in `result_dir`, named by their token, and to complete `segments`."""
         self._plan, self._config = plan, config
         self._supply = Supply(plan)
-        self._window = Window(config.most_chunks, config.window_bytes)
+        self._staffing = Staffing(
+            Post(config.workers, config.more_workers), Post(config.connections, config.more_connections)
+        )
+        self._window = Window(config.most_chunks(config.workers), config.window_bytes)
         self._crew = Crew(result_dir)
-        self._most_workers = sum(1 for _ in islice(plan.chunks(), config.workers))  # at most one a chunk
+        self._chunks = sum(1 for _ in islice(plan.chunks(), config.workers + config.more_workers))
         self._hire_at = 0.0
-        self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.commit_ahead)
+        self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.connections)
         self._segments = segments or SegmentQueue(())
         self._completing = 0  # segments that were not answered yet
         self._next_commit = plan.first  # the ledger after the last that is committed; None behind the plan's last
@@ -89,9 +94,12 @@ class Coordinator:
                 self._wind_down(error)
             case Interrupt(signal):
                 self._interrupt(signal)
-            case Tick():
-                pass
         return self._advance(now)
+
+    @property
+    def _most_workers(self) -> int:
+        """How many workers there should be, at most one a chunk."""
+        return min(self._staffing.workers, self._chunks)
 
     def next_wake(self, now: float) -> float | None:
         """Return the seconds until a `Tick` is due, at least 0; None when only an event can change anything."""
@@ -133,6 +141,7 @@ class Coordinator:
             workers_idle=len(self._crew) - busy - starting,
             workers_starting=starting,
             held_bytes=self._window.held_bytes,
+            completing=self._completing,
             waits=tally.waits,
         )
 
@@ -237,6 +246,7 @@ class Coordinator:
     def _advance(self, now: float) -> list[Action]:
         """Do all that can be done now, and return it with what was decided before."""
         if not self._finished:
+            self._review(now)
             self._watch(now)
             self._commit()
             self._complete(self._segments.passed(self._next_commit))
@@ -245,6 +255,15 @@ class Coordinator:
             self._finish_if_done()
         actions, self._actions = self._actions, []
         return actions
+
+    def _review(self, now: float) -> None:
+        """Correct by what was waited for how many work and commit; who is one too many goes when it is idle."""
+        if change := self._staffing.review(now, self._tally.waits, self._tally.row_bytes):
+            self._actions.append(Tell(change))
+            self._queue.ahead = self._staffing.connections
+            self._window.most_chunks = self._config.most_chunks(self._staffing.workers)
+        for worker in self._crew.surplus(self._most_workers):
+            self._kill(worker, "one fewer is wanted", now)
 
     def _watch(self, now: float) -> None:
         """Kill what is past its deadline, and say so of a head at half of it."""
@@ -259,12 +278,8 @@ class Coordinator:
                     self._kill(worker, f"no result after {attempt.deadline_s:g} s, worker killed", now)
                 elif late is Late.SUSPECT:
                     attempt.suspected = True
-                    self._note(
-                        "suspect",
-                        attempt,
-                        now,
-                        f"no result yet, everything waits for it; the worker is killed after {attempt.deadline_s:g} s",
-                    )
+                    end = f"the worker is killed after {attempt.deadline_s:g} s"
+                    self._note("suspect", attempt, now, f"no result yet, everything waits for it; {end}")
 
     def _commit(self) -> None:
         while ready := self._queue.next_commit():
@@ -279,7 +294,7 @@ class Coordinator:
             self._actions.append(StartWorker(self._crew.hire(now).number))
 
     def _hand_out(self, now: float) -> None:
-        while (worker := self._crew.free()) and (chunk := self._next_chunk(now)):
+        while (worker := self._crew.free(self._most_workers)) and (chunk := self._next_chunk(now)):
             deadline_s = self._config.stall.deadline_s(chunk.stored, len(chunk.ledgers))
             task = self._crew.give(worker, chunk, deadline_s, now)
             self._actions.append(Dispatch(worker.number, task))
@@ -320,8 +335,7 @@ class Coordinator:
         """Let go of a chunk; a worker that is still at it may go on, its result is superseded."""
         self._window.close(chunk)
         chunk.attempt = None
-        if chunk.result:
-            self._discard(chunk.result.attempt.path)
+        self._discard_result(chunk)
 
     def _kill(self, worker: Worker, reason: str, now: float) -> None:
         self._actions.append(KillWorker(worker.number, reason))
@@ -350,10 +364,13 @@ class Coordinator:
             for attempt in worker.tasks:
                 self._discard(attempt.path)
         for chunk in self._window:
-            if chunk.result:
-                self._discard(chunk.result.attempt.path)
+            self._discard_result(chunk)
         self._finished = True
         self._actions.append(Finish(outcome, error))
+
+    def _discard_result(self, chunk: Chunk) -> None:
+        if chunk.result:
+            self._discard(chunk.result.attempt.path)
 
     def _discard(self, path: str) -> None:
         self._actions.append(Discard(path))

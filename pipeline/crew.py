@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pipeline.chunk import Attempt, Chunk, ChunkState
 from workers.messages import Task
@@ -83,14 +84,19 @@ class Crew:
             del self._attempts[attempt.token]
         return worker
 
-    def free(self) -> Worker | None:
+    def free(self, most: int) -> Worker | None:
         """Return the worker to give the next task: an idle one, else the one that has been at its only task longest.
 
-        Nothing is queued while a worker is starting: it will be idle in a moment.
+        Only the first `most` get one. Nothing is queued while a worker is starting: it will be idle in a moment.
         """
-        most = 1 if self.starting else TASKS_A_WORKER
-        open_to_more = [worker for worker in self._workers.values() if worker.ready and len(worker.tasks) < most]
+        tasks = 1 if self.starting else TASKS_A_WORKER
+        first = islice(self._workers.values(), most)
+        open_to_more = [worker for worker in first if worker.ready and len(worker.tasks) < tasks]
         return min(open_to_more, key=_turn, default=None)
+
+    def surplus(self, most: int) -> list[Worker]:
+        """Return those behind the first `most` that are idle."""
+        return [worker for worker in islice(self, most, None) if worker.ready and not worker.tasks]
 
     def give(self, worker: Worker, chunk: Chunk, deadline_s: float, now: float) -> Task:
         """Make a chunk the next that a worker has to do, as a new attempt, and return the task to send."""

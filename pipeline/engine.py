@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -26,6 +27,7 @@ from pipeline.actions import (
     Note,
     ReadyChunk,
     StartWorker,
+    Tell,
 )
 from pipeline.config import EngineSettings
 from pipeline.coordinator import Coordinator
@@ -49,6 +51,7 @@ from pipeline.source import OpenSource
 from workers.pool import Pool, WorkerGone
 from workers.results import ResultFolder
 
+logger = logging.getLogger(__name__)
 SNAPSHOT_S = 0.25  # how often observers see the run
 
 
@@ -184,22 +187,29 @@ class Engine:
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Dispatch(worker, task):
-                    self._pool.send(worker, task)
+                case StartWorker() | Dispatch() | KillWorker():
+                    self._direct(action)
                 case Commit(chunk):
                     self._commits.submit(chunk)
                 case CompleteSegment(segment):
                     self._completions.submit(segment)
                 case Discard(path):
                     Path(path).unlink(missing_ok=True)
-                case StartWorker(worker):
-                    self._pool.start(worker)
-                case KillWorker(worker, reason):
-                    self._pool.kill(worker, reason)
                 case Note():
                     self._watcher.note(action)
+                case Tell(what):
+                    logger.info(what)
                 case Finish():
                     self._finish = action
+
+    def _direct(self, action: StartWorker | Dispatch | KillWorker) -> None:
+        match action:
+            case StartWorker(worker):
+                self._pool.start(worker)
+            case Dispatch(worker, task):
+                self._pool.send(worker, task)
+            case KillWorker(worker, reason):
+                self._pool.kill(worker, reason)
 
     def _show(self) -> None:
         now = time.monotonic()

@@ -98,9 +98,11 @@ def coordinator_config(settings: EngineSettings) -> CoordinatorConfig:
     """Return the bounds and deadlines of a run."""
     return CoordinatorConfig(
         workers=settings.workers,
-        window_chunks=settings.window_chunks,
+        window_chunks=settings.window,
         window_bytes=settings.window_bytes,
-        commit_ahead=settings.connections + 1,  # so that none waits for the loop
+        more_workers=settings.more_workers,
+        connections=settings.connections,
+        more_connections=settings.more_connections,
         stall=StallConfig(
             floor_s=settings.stall_floor_s,
             ceiling_s=settings.stall_ceiling_s,

@@ -17,7 +17,7 @@ class Window:
 
     def __init__(self, most_chunks: int, most_bytes: int) -> None:
         """Bound the window to `most_chunks` chunks, and to `most_bytes` of rows behind the head."""
-        self._most_chunks, self._most_bytes = most_chunks, most_bytes
+        self.most_chunks, self._most_bytes = most_chunks, most_bytes
         self._chunks: SortedDict[int, Chunk] = SortedDict()  # by first ledger
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class Window:
 
     def admits(self, size: int) -> bool:
         """Return whether one more chunk of that many bytes may be opened."""
-        return not self._chunks or (len(self) < self._most_chunks and self.bytes + size <= self._most_bytes)
+        return not self._chunks or (len(self) < self.most_chunks and self.bytes + size <= self._most_bytes)
 
     def serves(self, chunk: Chunk) -> bool:
         """Return whether an open chunk that waits may be handed out."""

@@ -70,7 +70,7 @@ class SourceFlags:
     ] = None
     fetch_timeout: Annotated[float | None, _flag(_SOURCE, "Seconds until a request is given up (15).", "S")] = None
     fetch_attempts: Annotated[int | None, _whole(_SOURCE, "Tries of a request (4).", "N")] = None
-    fetch_concurrency: Annotated[int | None, _whole(_SOURCE, "Requests at once, by each worker (16).", "N")] = None
+    fetch_concurrency: Annotated[int | None, _whole(_SOURCE, "Requests at once, by each worker (64).", "N")] = None
 
 
 @Parameter(name="*")
@@ -107,8 +107,13 @@ class DatabaseFlags:
 class EngineFlags:
     """How much at once, and how long to wait."""
 
-    workers: Annotated[int | None, _whole(_ENGINE, "Worker processes (one a core).", "K")] = None
-    connections: Annotated[int | None, _whole(_ENGINE, "Connections that copy side by side (2).", "N")] = None
+    workers: Annotated[
+        str | None, _flag(_ENGINE, "Worker processes, or auto: one a core, more for a slow source (auto).", "K")
+    ] = None
+    connections: Annotated[
+        str | None,
+        _flag(_ENGINE, "Connections that copy side by side, or auto: half the cores, at least 2 (auto).", "N"),
+    ] = None
     chunk_ledgers: Annotated[int | None, _whole(_ENGINE, "Ledgers a chunk (by cost, about 8 MiB).", "N")] = None
     window: Annotated[int | None, _whole(_ENGINE, "Chunks handed out and not committed (4 a worker).", "N")] = None
     window_bytes: Annotated[str | None, _flag(_ENGINE, "Bytes of rows in work or held (256MiB a worker).", "SIZE")] = (

@@ -52,6 +52,8 @@ class Pace:
         if not self._recent:
             return "starting"
         now = self._recent[-1]
+        if now.completing and not now.window_open:
+            return f"every ledger is committed: building the indexes of {plural(now.completing, 'segment')}"
         if now.workers_starting and not now.workers_busy:
             return f"starting {plural(now.workers_starting, 'worker')}"
         if not now.ledgers_done and not self._share(lambda waits: waits.head_s) > _MOSTLY:

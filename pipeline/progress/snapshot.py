@@ -42,4 +42,10 @@ class Snapshot:
     workers_idle: int
     workers_starting: int
     held_bytes: int  # of rows, behind the head
+    completing: int = 0  # segments whose indexes are being built, or wait for it
     waits: Waits
+
+    @property
+    def window_open(self) -> bool:
+        """Whether a chunk is still to be committed."""
+        return any(state != ChunkState.COMMITTED for _, state in self.window)

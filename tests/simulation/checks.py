@@ -6,7 +6,18 @@ from collections import Counter
 
 from scenario import Scenario, true_hash
 
-from pipeline.actions import Action, Commit, CompleteSegment, Discard, Dispatch, Finish, KillWorker, Note, StartWorker
+from pipeline.actions import (
+    Action,
+    Commit,
+    CompleteSegment,
+    Discard,
+    Dispatch,
+    Finish,
+    KillWorker,
+    Note,
+    StartWorker,
+    Tell,
+)
 from pipeline.crew import TASKS_A_WORKER
 from pipeline.errors import ChunkAbandoned, Interrupted, WorkersLost
 from pipeline.events import (
@@ -86,7 +97,7 @@ class Checks:
                 assert worker not in self.started, f"worker {worker} is started twice"
                 self.started.add(worker)
                 self.living[worker] = set()
-                assert len(self.living) <= self.what.config.workers, "more workers than asked for"
+                assert len(self.living) <= self.what.most_workers, "more workers than asked for"
             case KillWorker(worker):
                 assert worker in self.living, f"worker {worker} is killed and was gone"
                 del self.living[worker]
@@ -105,6 +116,9 @@ class Checks:
                 assert path not in self.discarded, f"{path} is discarded twice"
                 assert path in {task.path for task in self.tasks.values()}, f"{path} was never given to anybody"
                 self.discarded.add(path)
+            case Tell(what):
+                self.probes["one more tried"] += "now" in what
+                self.probes["one more taken back"] += "again" in what
             case Note():
                 self.notes.append(action)
                 self.probes[action.step] += 1
@@ -148,7 +162,7 @@ class Checks:
         bad = self.what.faults.first_in(chunk.ledgers, "corrupt", "hole", "poison", "tar")
         assert bad is None, f"ledger {bad} is bad and among {chunk.ledgers}"
         outstanding = len(self.asked) - self.answered
-        assert outstanding <= self.what.config.commit_ahead, f"{outstanding} commits at once"
+        assert outstanding <= self.what.most_connections, f"{outstanding} commits at once"
         self.probes["commit ahead"] += outstanding > 1
         self.probes["sound part"] += chunk.ledgers != chunk.chunk
         assert self.asked[-1].last == chunk.chunk.last or chunk.done.failure, "a part without a failure"
@@ -163,7 +177,7 @@ class Checks:
         committed_to = self.asked[self.answered - 1].last if self.answered else 0
         head = self.what.plan.after(committed_to)
         open_chunks = {task.ledgers.first for task in self.tasks.values() if task.ledgers.last > committed_to}
-        most = self.what.config.most_chunks
+        most = self.what.config.most_chunks(self.what.most_workers)
         assert len(open_chunks) <= most, f"{len(open_chunks)} chunks are open, {most} may be"
         self.probes["window full of chunks"] += len(open_chunks) == most
         held = sum(

@@ -70,8 +70,19 @@ class Scenario:
     row_bytes: int  # a ledger, on average
     uneven: float  # how much this varies: 0 to 1
     pace_s: float  # a chunk
+    reading: float  # share of it in which a worker waits for the source
     commit_s: float
     bad_seam: bool  # the store's ledger above a gap names another hash than the source has
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers there may ever be at once."""
+        return self.config.workers + self.config.more_workers
+
+    @property
+    def most_connections(self) -> int:
+        """How many commits there may ever be at once."""
+        return self.config.connections + self.config.more_connections
 
     @property
     def harmless(self) -> bool:
@@ -98,6 +109,7 @@ def scenario(seed: int) -> Scenario:
         row_bytes=draw.choice([20, 100, 300, 900]),
         uneven=draw.choice([0.0, 0.5, 1.0]),
         pace_s=draw.choice([0.05, 0.5, 1.5]),
+        reading=draw.choice([0.0, 0.9]),
         commit_s=draw.choice([0.001, 0.2, 1.0]),
         bad_seam=bad_seam,
     )
@@ -139,7 +151,9 @@ def _config(draw: Random) -> CoordinatorConfig:
         workers=workers,
         window_chunks=draw.choice([None, workers + 1, workers * 3]) if workers > 1 else None,
         window_bytes=draw.choice([1, 2000, 10_000, 1 << 20]),
-        commit_ahead=draw.randint(1, 3),
+        more_workers=draw.choice([0, 0, 2]),
+        connections=draw.randint(1, 3),
+        more_connections=draw.choice([0, 1]),
         stall=StallConfig(
             floor_s=FLOOR_S,
             ceiling_s=8.0,

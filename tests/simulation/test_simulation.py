@@ -27,6 +27,8 @@ PROBES = {
     "commit failed",
     "segment failed",
     "completed beside the load",
+    "one more tried",
+    "one more taken back",
     "workers lost",
     "worker died",
     "queued",

@@ -30,7 +30,7 @@ from pipeline.events import (
     WorkerDied,
 )
 from pipeline.segments import Segment, SegmentQueue
-from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, Section, Task
+from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, Section, Task, Timings
 
 MOST_STEPS = 4000
 MOST_SECONDS = 2000.0
@@ -242,6 +242,7 @@ class World:
             previous_hash=b"\1" * 32 if forged else true_hash(first - 1),
             first_hash=true_hash(first),
             last_hash=true_hash(last),
+            timings=Timings(wait_s=self.what.reading * self.what.pace_s, elapsed_s=self.what.pace_s),
         )
 
     # Commits

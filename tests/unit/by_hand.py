@@ -39,7 +39,7 @@ class Run:
         wanted = LedgerRange(1, parts[-1].ledgers.last if parts else 10)
         plan = Plan(wanted=wanted, gaps=parts, size=ChunkSize(exact_ledgers=10, border=None))
         config = CoordinatorConfig(
-            workers=workers, window_chunks=window, window_bytes=window_bytes, commit_ahead=ahead, stall=STALL
+            workers=workers, window_chunks=window, window_bytes=window_bytes, connections=ahead, stall=STALL
         )
         self.coordinator = Coordinator(plan, config, result_dir="/r")
         self.now = 0.0

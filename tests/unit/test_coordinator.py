@@ -208,7 +208,7 @@ def test_waiting_is_counted():
         ({"workers": 4, "window_chunks": 4}, "window of 4 chunks is too small for 4 workers: at least 5"),
         ({"workers": 0}, "workers is 0: at least 1"),
         ({"workers": 1, "window_bytes": 0}, "window_bytes is 0: at least 1"),
-        ({"workers": 1, "commit_ahead": 0}, "commit_ahead is 0: at least 1"),
+        ({"workers": 1, "connections": 0}, "connections is 0: at least 1"),
     ],
 )
 def test_bounds_that_contradict_are_refused(wrong: dict[str, int], said: str):

@@ -25,7 +25,7 @@ def test_idle_workers_come_first():
     """A task goes to a worker that has none before any is queued behind another."""
     team, (first, second) = crew(2)
     team.give(first, chunk(1), 60.0, 0.0)
-    assert team.free() is second
+    assert team.free(9) is second
 
 
 def test_a_task_is_queued_where_it_waits_least():
@@ -33,11 +33,11 @@ def test_a_task_is_queued_where_it_waits_least():
     team, (first, second) = crew(2)
     team.give(second, chunk(1), 60.0, 1.0)
     team.give(first, chunk(11), 60.0, 2.0)
-    assert team.free() is second
+    assert team.free(9) is second
     team.give(second, chunk(21), 60.0, 3.0)
-    assert team.free() is first
+    assert team.free(9) is first
     team.give(first, chunk(31), 60.0, 3.0)
-    assert team.free() is None
+    assert team.free(9) is None
 
 
 def test_nothing_is_queued_while_a_worker_starts():
@@ -45,9 +45,9 @@ def test_nothing_is_queued_while_a_worker_starts():
     team, (first,) = crew(1)
     team.give(first, chunk(1), 60.0, 0.0)
     newcomer = team.hire(1.0)
-    assert team.free() is None
+    assert team.free(9) is None
     team.ready(newcomer.number)
-    assert team.free() is newcomer
+    assert team.free(9) is newcomer
 
 
 def test_tasks_carry_a_token_of_their_own():

@@ -68,3 +68,9 @@ def test_head_is_named_wherever_it_is() -> None:
     committing = ((LedgerRange(100, 109), ChunkState.COMMITTING),)
     assert head(snapshot(1, 1, head_worker=None, window=committing)) == "ledgers 100-109, being committed"
     assert head(snapshot(1, 1, head=None)) == "no ledger"
+
+
+def test_a_run_that_only_builds_indexes_says_so() -> None:
+    """When every chunk is committed, what is waited for are indexes, and no head or worker."""
+    last = snapshot(10, 1000, window=((LedgerRange(1, 9), ChunkState.COMMITTED),), head=None, completing=2)
+    assert paced(snapshot(0, 0), last).sentence() == "every ledger is committed: building the indexes of 2 segments"
