@@ -1,4 +1,5 @@
-# One command each: demo, test, install, wheel, lint. `make PYTHON=python3.12 …` picks another interpreter.
+# One command each: demo, test, install, wheel, lint, bench. `make PYTHON=python3.12 …` picks another interpreter,
+# `make bench BENCH="--source LAKE --json FILE"` gives flags.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ RUST := $(shell find decode -name target -prune -o \( -name '*.rs' -o -name Carg
 export MATURIN_NO_INSTALL_RUST := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-rust install wheel lint bench clean
+.PHONY: demo test test-rust install wheel lint bench benchmarks clean
 
 install: $(VENV)/.built
 
@@ -38,7 +39,10 @@ test-rust: install
 	cargo test --manifest-path decode/Cargo.toml --workspace --release --quiet --lib --tests
 
 bench: install
-	@for name in decode worker commit run; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/ledgerfill bench $(BENCH)
+
+benchmarks: install
+	@for name in decode worker prove commit latency run; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 demo: install
 	@tools/demo.sh

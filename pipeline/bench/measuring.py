@@ -95,7 +95,7 @@ def bench(wishes: Wishes) -> Bench:
 def check_disk(folder: Path, stored_bytes: int) -> None:
     """Raise `Refused` when a lake of so many bytes, the rows of it and the store will not fit under `folder`."""
     tables = int(stored_bytes * TABLE_BYTES_A_STORED_BYTE)
-    needed = stored_bytes + tables + min(tables, MOST_WAL_BYTES)
+    needed = 2 * stored_bytes + tables + min(tables, MOST_WAL_BYTES)
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:

@@ -39,6 +39,8 @@ def bench(
     ] = Path("/var/tmp"),  # noqa: S108  # a folder of its own is made in it
 ) -> int:
     """Measure on this machine what is possible, and what the program makes of it."""
+    import logging
+
     from pipeline.bench.document import document, read
     from pipeline.bench.measuring import Wishes
     from pipeline.bench.measuring import bench as measure
@@ -48,6 +50,8 @@ def bench(
     from pipeline.progress.printable import printable
 
     log.configure("info")
+    for quiet in ("version", "finish"):  # they tell of every store that is laid out
+        logging.getLogger(f"pipeline.store.{quiet}").setLevel(logging.WARNING)
     check_numbers({"--ledgers": ledgers, "--rounds": rounds})
     check_report(json)
     old = read(compare) if compare else None

@@ -18,6 +18,7 @@ PROGRAM = [sys.executable, "-m", "pipeline"]
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     ["backfill"],
+    ["bench"],
     ["plan"],
     ["status"],
     ["verify"],
