@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg
 
-from pipeline.config import EngineSettings
 from pipeline.segments import Segment, segments
 from pipeline.store import segments as stored
 from pipeline.store import trial
@@ -62,8 +61,3 @@ def lay_before(conn: psycopg.Connection, url: str, ledgers: LedgerRange) -> None
     """
     _lay_product(conn, ledgers)
     finish_product(url, ledgers, 1)
-
-
-def connection_flags(connections: int) -> Sequence[str]:
-    """Return the flags of `ledgerfill backfill` for so many connections."""
-    return ["--connections", str(connections)] if "connections" in EngineSettings.model_fields else []

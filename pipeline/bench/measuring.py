@@ -177,7 +177,7 @@ class _Course:
         for workers, connections in crews(cores()):
             if (workers, connections) != self.chosen:
                 name = f"backfill, {units.plural(workers, 'worker')}, {units.plural(connections, 'connection')}"
-                flags = ["--workers", str(workers), *layout.connection_flags(connections)]
+                flags = ["--workers", str(workers), "--connections", str(connections)]
                 yield f"{figures.RUN}_{workers}_{connections}", name, partial(self._run_with, flags)
 
     def _run(self, name: str) -> Figure:
@@ -189,7 +189,7 @@ class _Course:
     def _run_before(self, name: str) -> Figure:
         self._ground.renew()
         layout.lay_before(self._ground.conn, self._ground.url, self._ledgers.ledgers)
-        return backfilling.measure(self._ground, self._ledgers, layout.connection_flags(1), name).figure
+        return backfilling.measure(self._ground, self._ledgers, ["--connections", "1"], name).figure
 
     def _run_with(self, flags: Sequence[str], name: str) -> Figure:
         self._ground.renew()
