@@ -1,4 +1,4 @@
-"""Completes segments: builds their costly indexes side by side, freezes and analyses them, and writes that down."""
+"""Completes segments: freezes and analyses them, builds their costly indexes side by side, and writes that down."""
 
 from __future__ import annotations
 
@@ -71,8 +71,9 @@ class Finisher:
         logger.info("building the indexes of the segment of ledgers %s", segment.ledgers)
         # Asked before: what comes after that is not frozen.
         full = self._with_connection(lambda conn: segments.is_full(conn, segment))
-        self._side_by_side(index.build(segment) for index in segments.INDEXES)
+        # First frozen: building an index would mark each row as committed, and log its page whole, once more.
         self._side_by_side(segments.settling(segment))
+        self._side_by_side(index.build(segment) for index in segments.INDEXES)
         self._with_connection(lambda conn: segments.complete(conn, segment, full=full))
         logger.info("every index of the segment of ledgers %s is built", segment.ledgers)
 
