@@ -8,7 +8,8 @@ import psycopg
 
 from pipeline.config import StatusSettings
 from pipeline.progress.status import RunSeen, Status, StretchHeld
-from pipeline.store import books, locks, network, stretches, version
+from pipeline.segments import joined
+from pipeline.store import books, locks, network, segments, stretches, version
 from pipeline.store.books import RunRecord
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
@@ -26,15 +27,20 @@ def gather(settings: StatusSettings) -> Status:
         server = conn.info.parameter_status("server_version")
         if found is None:
             return Status(database=database.shown, server_version=server)
+        standing = version.standing(found)
+        if standing in ("newer", "unknown"):  # its tables are another program's matter
+            return Status(database=database.shown, server_version=server, store_version=found, store_standing=standing)
         holder = locks.holder(conn)
         runs = books.recent_runs(conn, limit=settings.runs, holder=holder.run_id if holder else None)
         return Status(
             database=database.shown,
             server_version=server,
             store_version=found,
+            store_standing=standing,
             network_passphrase=network.pinned(conn),
             size_bytes=sum(books.table_bytes(conn).values()),
             stretches=tuple(_stretches(conn)),
+            unindexed=joined(segments.unindexed(conn)) if found >= segments.SINCE else (),
             runs=tuple(map(_run, runs)),
         )
 

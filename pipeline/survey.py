@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import source
@@ -22,23 +23,33 @@ _PLAIN_BYTES_A_STORED_BYTE = 7  # of a pubnet ledger
 _OTHER_CONNECTIONS = 3  # of a run: for the books, the lock, and how it ended
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store holds of the range and what it lacks; `outdated` is its version where that is an older one."""
+
+    held: tuple[LedgerRange, ...]
+    gaps: tuple[Gap, ...]
+    outdated: int | None = None
+
+
 @permitted()
 def survey(settings: JobSettings) -> Survey:
     """Look at source and store. Raises `Refused` where a backfill would be."""
     database = Database(settings)
     with source.opened(settings, database.home) as opened:
         check_trusted(settings, opened.wanted)
-        held, gaps = _look(database, opened, settings)
-        plan = make_plan(settings, opened, gaps)
-        if gaps and settings.end_ledger is not None:
-            opened.require(gaps[-1].ledgers.last)
+        found = _look(database, opened, settings)
+        plan = make_plan(settings, opened, found.gaps)
+        if found.gaps and settings.end_ledger is not None:
+            opened.require(found.gaps[-1].ledgers.last)
         return Survey(
             source=settings.source_shown,
             database=database.shown,
             network_passphrase=opened.network_passphrase,
             wanted=opened.wanted,
-            held=held,
-            gaps=tuple(gap.ledgers for gap in gaps),
+            store_outdated=found.outdated,
+            held=found.held,
+            gaps=tuple(gap.ledgers for gap in found.gaps),
             chunk_count=plan.chunk_count(),
             chunks=plan.chunks,
             workers=settings.workers,
@@ -53,20 +64,20 @@ def survey(settings: JobSettings) -> Survey:
         )
 
 
-def _look(
-    database: Database, opened: OpenSource, settings: JobSettings
-) -> tuple[tuple[LedgerRange, ...], tuple[Gap, ...]]:
-    """Return what the store holds of the range and what it lacks; one that does not exist yet lacks all of it."""
+def _look(database: Database, opened: OpenSource, settings: JobSettings) -> _Found:
+    """Look at the store; one that does not exist yet lacks all of the range."""
     conn = database.look(start=True)
     if conn is None:
-        return (), (Gap(ledgers=opened.wanted),)
+        return _Found((), (Gap(ledgers=opened.wanted),))
     with closing(conn):
-        if version.current(conn) is None:
-            return (), (Gap(ledgers=opened.wanted),)
+        lacking, number = version.missing(conn), version.current(conn)
+        if number is None:
+            return _Found((), (Gap(ledgers=opened.wanted),))
         network.check(conn, opened.network_passphrase)
         check_held(settings, conn)
         held = (stretch.ledgers.overlap(opened.wanted) for stretch in stretches.held(conn, opened.wanted))
-        return tuple(part for part in held if part), stretches.gaps(conn, opened.wanted)
+        gaps = stretches.gaps(conn, opened.wanted)
+        return _Found(tuple(part for part in held if part), gaps, number if lacking else None)
 
 
 def _advice(database: Database, settings: JobSettings) -> tuple[Advice, ...] | None:

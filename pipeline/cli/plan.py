@@ -53,6 +53,8 @@ def _lines(survey: Survey) -> Iterator[str]:
     missing = sum(map(len, survey.gaps))
     yield f"ledgers {survey.wanted} from {survey.source} into {survey.database}"
     yield f"  network    {survey.network_passphrase}"
+    if survey.store_outdated is not None:
+        yield f"  store      of version {survey.store_outdated}: a backfill brings it up to date"
     yield f"  held       {ranges(survey.held) or 'nothing of it yet'}"
     if not missing:
         yield "  missing    nothing: there is nothing to do"
@@ -103,6 +105,7 @@ def document(survey: Survey) -> dict[str, object]:
         "source": survey.source,
         "database": survey.database,
         "network_passphrase": survey.network_passphrase,
+        "store_outdated": survey.store_outdated,
         "range": pair(survey.wanted),
         "held": pairs(survey.held),
         "missing": pairs(survey.gaps),

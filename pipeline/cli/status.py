@@ -17,6 +17,12 @@ Examples:
   ledgerfill status
   ledgerfill status --database postgresql://localhost/history --runs 3
   ledgerfill status --json"""
+_STANDING = {
+    "equal": "",
+    "older": " (older than this program: a backfill brings it up to date)",
+    "newer": " (newer than this program: use a newer ledgerfill)",
+    "unknown": " (unknown to this program)",
+}
 
 
 def status(
@@ -62,12 +68,17 @@ def _lines(found: Status) -> Iterator[str]:
         yield "  store    none yet: nothing was filled"
         return
     size = "" if found.size_bytes is None else f", {units.size(found.size_bytes)}"
-    yield f"  store    version {found.store_version}{size}"
+    yield f"  store    version {found.store_version}{_STANDING[found.store_standing]}{size}"
+    if found.store_standing in ("newer", "unknown"):
+        return
     yield f"  network  {found.network_passphrase or 'none yet'}"
     yield f"stretches {len(found.stretches)}"
     for stretch in found.stretches:
         held = units.plural(len(stretch.ledgers), "ledger")
         yield f"  {stretch.ledgers}  {held}, last hash {stretch.last_hash.hex()}"
+    running = any(run.outcome == "running" for run in found.runs)
+    for ledgers in found.unindexed:
+        yield f"indexes are due for ledgers {ledgers}: the {'run in progress' if running else 'next backfill'} builds them"
     yield f"runs      {len(found.runs)}"
     for run in found.runs:
         yield f"  {_run(run)}"
@@ -96,12 +107,14 @@ def json_lines(found: Status) -> Iterator[str]:
         "database": found.database,
         "server_version": found.server_version,
         "store_version": found.store_version,
+        "store_standing": found.store_standing,
         "network_passphrase": found.network_passphrase,
         "size_bytes": found.size_bytes,
         "stretches": [
             {"ledgers": pair(each.ledgers), "last_hash": each.last_hash.hex(), "run_id": each.run_id}
             for each in found.stretches
         ],
+        "indexes_due": [pair(ledgers) for ledgers in found.unindexed],
         "runs": [_run_document(run) for run in found.runs],
     }
     yield dumps(document, indent=2)

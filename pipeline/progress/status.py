@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from workers.messages import LedgerRange
 
@@ -42,7 +43,9 @@ class Status:
     database: str  # no password
     server_version: str | None = None  # None: the embedded server does not run
     store_version: int | None = None  # None: there is no store in this database yet
+    store_standing: Literal["equal", "older", "newer", "unknown"] = "equal"  # to this program's
     network_passphrase: str | None = None  # None: nothing was filled yet
     size_bytes: int | None = None
     stretches: tuple[StretchHeld, ...] = ()
+    unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
     runs: tuple[RunSeen, ...] = ()  # newest first

@@ -24,6 +24,7 @@ class Survey:
     database: str  # no password; what there is instead where the embedded server does not exist yet
     network_passphrase: str
     wanted: LedgerRange
+    store_outdated: int | None = None  # the store's version, where it is older than this program's
     held: tuple[LedgerRange, ...] = ()
     gaps: tuple[LedgerRange, ...] = ()
     chunk_count: int = 0

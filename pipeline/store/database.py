@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 
@@ -49,14 +49,16 @@ class Database:
 
     def read(self) -> psycopg.Connection:
         """Return a connection to a store that is there and of this version, and make nothing. Raises `Refused`."""
-        conn = self.look(start=True)
-        found = version.current(conn) if conn else None
-        if conn is None or found != version.STEPS[-1].to:
+        conn, found = self.look(start=True), None
+        with ExitStack() as stack:
             if conn is not None:
-                conn.close()
+                stack.callback(conn.close)
+                if not version.missing(conn):
+                    stack.pop_all()
+                    return conn
+                found = version.current(conn)
             what = "no store" if found is None else f"a store of version {found}, not {version.STEPS[-1].to},"
             raise Refused(f"there is {what} in {self.shown}: a backfill makes it and brings it up to date")
-        return conn
 
     def look(self, *, start: bool) -> psycopg.Connection | None:
         """Return a connection for reading what is there, of whatever version, and make nothing.

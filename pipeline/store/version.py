@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
+from typing import Literal
 
 import psycopg
 
@@ -72,27 +73,44 @@ def bring_up_to_date(conn: psycopg.Connection, steps: Sequence[Step] = STEPS) ->
     `conn` is in autocommit. Several at once: one runs the steps, the others wait for it.
     Raises `Refused` for a store that is newer, or of a version without a step.
     """
-    if _missing(conn, steps):
+    if missing(conn, steps):
         with _locked(conn), _no_limits(conn):
-            for step in _missing(conn, steps):
+            for step in missing(conn, steps):
                 _run(conn, step)
 
 
-def _missing(conn: psycopg.Connection, steps: Sequence[Step]) -> list[Step]:
-    """Return the steps that the store lacks, in order."""
-    found, newest = current(conn) or 0, steps[-1].to
+def standing(found: int) -> Literal["equal", "older", "newer", "unknown"]:
+    """Return how the version that stands in a store stands to this program's; every store has one from 1 on."""
+    newest = STEPS[-1].to
+    if found < 1:
+        return "unknown"
+    return "equal" if found == newest else "older" if found < newest else "newer"
+
+
+def missing(conn: psycopg.Connection, steps: Sequence[Step] = STEPS) -> list[Step]:
+    """Return the steps that the store lacks, in order: all where there is none yet, none where it is of this version.
+
+    Raises `Refused` for a version that this program does not know.
+    """
+    number, newest = current(conn), steps[-1].to
+    if number is not None and number < 1:
+        raise Refused(
+            f"the store in database {conn.info.dbname} has version {number}, which no ledgerfill writes: restore the "
+            "database from a backup, or name another one with --database"
+        )
+    found = number or 0
     if found > newest:
         raise Refused(
             f"the store in database {conn.info.dbname} has version {found}, this program knows up to {newest}: "
             "use a newer ledgerfill, or name another database with --database"
         )
-    missing = [step for step in steps if step.to > found]
-    if [step.to for step in missing] != list(range(found + 1, newest + 1)):
+    lacking = [step for step in steps if step.to > found]
+    if [step.to for step in lacking] != list(range(found + 1, newest + 1)):
         raise Refused(
             f"the store in database {conn.info.dbname} has version {found}, too old for this program, which can start "
             f"from version {steps[0].to - 1}: use an older ledgerfill first, or name another database with --database"
         )
-    return missing
+    return lacking
 
 
 def _run(conn: psycopg.Connection, step: Step) -> None:
