@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from workers.messages import MAX_LEDGER, LedgerRange
@@ -35,6 +35,15 @@ class Segment:
 def segments(ledgers: LedgerRange) -> Iterator[Segment]:
     """Iterate over the segments that hold `ledgers`, ascending."""
     return map(Segment, range(Segment.of(ledgers.first).first, ledgers.last + 1, SEGMENT_LEDGERS))
+
+
+def joined(ascending: Iterable[Segment]) -> tuple[LedgerRange, ...]:
+    """Return the ledgers of segments, those of neighbours as one range."""
+    ranges: list[LedgerRange] = []
+    for ledgers in (segment.ledgers for segment in ascending):
+        begins = ranges and ranges[-1].last + 1 == ledgers.first
+        ranges.append(LedgerRange(ranges.pop().first if begins else ledgers.first, ledgers.last))
+    return tuple(ranges)
 
 
 class SegmentQueue:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 
@@ -20,10 +22,13 @@ from pipeline.plan import Gap
 from pipeline.planning import check_trusted, make_plan
 from pipeline.progress.report import Observer, RunError
 from pipeline.progress.verification import VerifyReport
-from pipeline.store import network, stretches
+from pipeline.segments import Segment, joined
+from pipeline.store import network, segments, stretches
 from pipeline.store.compare import compare
 from pipeline.store.connection import cancel
 from pipeline.store.database import Database
+
+logger = logging.getLogger(__name__)
 
 
 def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
@@ -43,6 +48,7 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
         )
         missing = tuple(gap.ledgers for gap in stretches.gaps(conn, opened.wanted))  # now: the connection may break
         plan = make_plan(settings, opened, parts)
+        _warn(segments.unindexed(conn), parts)
         comparing = Writing(commits=[account.counting(partial(_compare, conn))], cancel=partial(cancel, conn))
         finish = drive(plan, settings, opened, database.home, comparing, account)
         unlike = isinstance(finish.error, RowsUnlike)
@@ -57,6 +63,13 @@ def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
             difference=str(finish.error) if unlike else None,
             error=RunError.of(finish.error) if finish.error and not unlike else None,
         )
+
+
+def _warn(unindexed: Sequence[Segment], parts: Sequence[Gap]) -> None:
+    """Say why it will be slow: without the indexes of keys each chunk reads whole tables."""
+    read = [segment for segment in unindexed if any(segment.ledgers.overlap(part.ledgers) for part in parts)]
+    for ledgers in joined(read):
+        logger.warning("reading is slow: indexes are due for ledgers %s, a backfill builds them", ledgers)
 
 
 def _compare(conn: psycopg.Connection, chunk: ReadyChunk, _: Turn) -> Committed:

@@ -76,9 +76,9 @@ def _lines(found: Status) -> Iterator[str]:
     for stretch in found.stretches:
         held = units.plural(len(stretch.ledgers), "ledger")
         yield f"  {stretch.ledgers}  {held}, last hash {stretch.last_hash.hex()}"
-    running = any(run.outcome == "running" for run in found.runs)
+    builder = "run in progress" if any(run.outcome == "running" for run in found.runs) else "next backfill"
     for ledgers in found.unindexed:
-        yield f"indexes are due for ledgers {ledgers}: the {'run in progress' if running else 'next backfill'} builds them"
+        yield f"indexes are due for ledgers {ledgers}: the {builder} builds them"
     yield f"runs      {len(found.runs)}"
     for run in found.runs:
         yield f"  {_run(run)}"

@@ -13,6 +13,7 @@ from pipeline.store import queries
 from workers.messages import MAX_LEDGER, TABLES, LedgerRange
 
 _SQL = queries.load("segments")
+SINCE = 2  # store version; before, every index was there all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> list[Segment]:
 def due(conn: psycopg.Connection) -> list[Segment]:
     """Return the segments that wait to be completed, ascending."""
     return [Segment(first) for (first,) in conn.execute(_SQL["due"])]
+
+
+def unindexed(conn: psycopg.Connection) -> list[Segment]:
+    """Return the segments that lack indexes, ascending: who reads them reads whole tables."""
+    return [Segment(first) for (first,) in conn.execute(_SQL["unindexed"])]
 
 
 def settling(segment: Segment) -> Iterator[sql.Composed]:

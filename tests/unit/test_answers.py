@@ -128,3 +128,14 @@ def test_status_is_json_too() -> None:
     read = json.loads("".join(status.json_lines(STATUS)))
     assert read["stretches"] == [{"ledgers": [2, 101], "last_hash": "ab" * 32, "run_id": 1}]
     assert [run["outcome"] for run in read["runs"]] == ["running", "failed"]
+
+
+def test_status_says_which_indexes_are_due() -> None:
+    """A range a line, with who builds them: the run in progress where there is one, else the next."""
+    due = replace(STATUS, unindexed=(LedgerRange(1, 65_535), LedgerRange(131_072, 262_143)))
+    assert [line for line in status.lines(due) if "indexes" in line] == [
+        "indexes are due for ledgers 1-65535: the run in progress builds them",
+        "indexes are due for ledgers 131072-262143: the run in progress builds them",
+    ]
+    assert "the next backfill builds them" in "".join(status.lines(replace(due, runs=STATUS.runs[1:])))
+    assert json.loads("".join(status.json_lines(due)))["indexes_due"] == [[1, 65_535], [131_072, 262_143]]

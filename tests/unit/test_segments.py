@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.segments import SEGMENT_LEDGERS, Segment, SegmentQueue, segments
+from pipeline.segments import SEGMENT_LEDGERS, Segment, SegmentQueue, joined, segments
 from workers.messages import MAX_LEDGER, LedgerRange
 
 LEDGERS = st.integers(1, 8 * SEGMENT_LEDGERS)
@@ -19,6 +21,14 @@ def test_segments_lie_side_by_side() -> None:
     assert Segment.of(MAX_LEDGER).ledgers.last == MAX_LEDGER
     borders = LedgerRange(SEGMENT_LEDGERS - 1, SEGMENT_LEDGERS)
     assert list(segments(borders)) == [Segment(0), Segment(SEGMENT_LEDGERS)]
+
+
+@given(st.sets(SEGMENTS).map(sorted))
+def test_neighbours_are_joined(some: list[Segment]) -> None:
+    """The ranges hold these segments and no others, and none touches the next."""
+    ranges = joined(some)
+    assert [segment for each in ranges for segment in segments(each)] == some
+    assert all(one.last + 1 < other.first for one, other in pairwise(ranges))
 
 
 def gaps_of(edges: list[int]) -> list[LedgerRange]:
