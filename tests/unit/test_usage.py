@@ -32,6 +32,9 @@ def test_cpu_of_ended_children_counts() -> None:
         assert now is not None
         assert now - before >= LEAST_S
         parent.communicate()
+    after = usage.tree_s(os.getpid())  # all of them have ended
+    assert after is not None
+    assert after - before >= LEAST_S
 
 
 def test_process_that_has_ended_has_its_account_until_it_is_waited_for() -> None:
