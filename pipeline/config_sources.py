@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
-from pipeline import config
+from pipeline import config, secrets
 from pipeline.config import PREFIX, Settings
 from pipeline.errors import Refused
 
@@ -31,8 +31,11 @@ def load(model: type[S], flags: Mapping[str, Any]) -> S:
     path = _config_path(given.pop("config", None))
     in_file = _read_toml(path) if path else {}
     environment = dict(EnvSettingsSource(model)())
-    if "database" not in environment and (url := os.environ.get("DATABASE_URL")):
-        environment["database"] = url
+    general = {"database": url} if (url := os.environ.get("DATABASE_URL")) else {}
+    if "database" in given:  # of a resume command, which never has a password
+        elsewhere = [str(each["database"]) for each in (environment, general, in_file) if "database" in each]
+        given["database"] = secrets.with_password(given["database"], elsewhere)
+    environment = general | environment
     origins = {name: f"{name} in {path}" for name in in_file}
     origins |= {name: f"{PREFIX}{name.upper()}" for name in environment}
     origins |= {name: flag_of(name) for name in given}

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from pipeline import secrets
-from pipeline.config import PREFIX, JobSettings
+from pipeline.config import JobSettings
 from pipeline.config_sources import flag_of
 
 _OUTPUT_ONLY = {"log_level", "display", "debug"}
@@ -20,7 +20,7 @@ _OUTPUT_ONLY = {"log_level", "display", "debug"}
 def resume_command(settings: JobSettings, job: str = "backfill") -> str:
     """Return the command with every setting that was given, wherever it was, so that it needs no environment or file.
 
-    The one exception is a password: it stays in the environment, or has to come from PGPASSFILE.
+    The one exception is a password: it is taken from the environment that has it, or has to come from PGPASSFILE.
     """
     words = [*program(), job]
     for name, field in type(settings).model_fields.items():
@@ -37,17 +37,10 @@ def _words(flag: str, value: object) -> list[str]:
         case True:
             return [flag]
         case SecretStr():
-            return _database(flag, value.get_secret_value())
+            return [flag, secrets.without_password(value.get_secret_value())]
         case tuple():  # of trusted hashes
             return [word for ledger, trusted in value for word in (flag, f"{ledger}:{trusted.hex()}")]
     return [flag, secrets.without_password(str(value))]
-
-
-def _database(flag: str, url: str) -> list[str]:
-    in_environment = url in (os.environ.get(f"{PREFIX}DATABASE"), os.environ.get("DATABASE_URL"))
-    if secrets.passwords(url) and in_environment:
-        return []
-    return [flag, secrets.without_password(url)]
 
 
 def program() -> list[str]:

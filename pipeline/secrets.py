@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-_HIDDEN = "***"
+HIDDEN = "***"
 _SHORTEST = 4  # a shorter one is replaced in URLs only: anywhere else it would blank out unrelated text
 _known: set[str] = set()
 _CONNINFO = re.compile(r"(?P<key>\b(?:ssl)?password\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|[^\s&]*)")
@@ -32,17 +33,24 @@ def remember(url: str) -> None:
 
 def shown(url: str) -> str:
     """Write a URL, of a database or of a source, as people may see it: `***` for its password."""
-    without = _CONNINFO.sub(lambda match: match["key"] + _HIDDEN, url)
-    return hide(_USERINFO.sub(rf"\1:{_HIDDEN}@", without))
+    without = _CONNINFO.sub(lambda match: match["key"] + HIDDEN, url)
+    return hide(_USERINFO.sub(rf"\1:{HIDDEN}@", without))
 
 
 def without_password(url: str) -> str:
     """Return a URL that asks for its password elsewhere."""
-    return _USERINFO.sub(r"\1@", _CONNINFO.sub("", url)).rstrip("?& ")
+    rest = re.sub(r"&{2,}", "&", _CONNINFO.sub("", url)).replace("?&", "?")
+    return _USERINFO.sub(r"\1@", rest).rstrip("?& ")
+
+
+def with_password(url: str, others: Iterable[str]) -> str:
+    """Return the first of `others` that is `url` with a password, where that has none; else `url` itself."""
+    same = (other for other in others if passwords(other) and without_password(other) == url)
+    return next(same, url)
 
 
 def hide(text: str) -> str:
     """Replace each password that was remembered."""
     for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+        text = text.replace(secret, HIDDEN)
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pipeline import secrets
 from pipeline.progress import units
 from pipeline.progress.printable import printable
 from pipeline.progress.report import RunError, RunReport
@@ -54,6 +55,8 @@ def _run_lines(report: RunReport) -> Iterator[str]:
     if report.resume:
         yield "  resume     the same command goes on from there:"
         yield f"    {report.resume}"
+        if secrets.HIDDEN in report.database:
+            yield "    (its password: from LEDGERFILL_DATABASE or DATABASE_URL as set now, elsewhere from PGPASSFILE)"
 
 
 def _outcome(report: RunReport) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -164,6 +165,13 @@ def test_text_of_a_failed_run() -> None:
         "  resume     the same command goes on from there:",
         "    ledgerfill backfill --source ./lake --start-ledger 2",
     ]
+
+
+def test_text_says_where_the_resume_command_finds_its_password() -> None:
+    """A command that leaves a password out says where it comes from."""
+    lines = list(report_text.run_lines(replace(FAILED, database="postgresql://me:***@host/db")))
+    assert "PGPASSFILE" in lines[-1]
+    assert lines[-2].endswith(FAILED.resume or "")
 
 
 def test_text_of_a_success_and_of_nothing_to_do() -> None:

@@ -60,12 +60,34 @@ def test_embedded_store_is_named_where_it_was(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_password_is_never_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password stays in the environment that gave it; from a flag it has to come from elsewhere."""
+    """The database is named wherever it came from, so that no other shell fills another one; its password is not."""
     url = "postgresql://me:marker-resume@host/db"
     assert "--database postgresql://me@host/db" in resume(database=url)
-    monkeypatch.setenv("LEDGERFILL_DATABASE", url)
-    assert "--database" not in resume()
-    assert "marker" not in resume()
+    for name in ("DATABASE_URL", "LEDGERFILL_DATABASE"):
+        monkeypatch.setenv(name, url)
+        assert "--database postgresql://me@host/db" in resume()
+        assert "marker" not in resume()
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LEDGERFILL_DATABASE"])
+def test_pasted_command_finds_the_password_where_it_was(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """In the same shell the command needs nothing else; another one asks the same server, with no password."""
+    url = "postgresql://me:marker-resume@host/db?connect_timeout=3"
+    monkeypatch.setenv(name, url)
+    words = shlex.split(resume())
+    pasted = {"source": "lake", "start_ledger": 2, "database": words[words.index("--database") + 1]}
+    assert load(BackfillSettings, pasted).database_url == url
+    monkeypatch.delenv(name)
+    assert load(BackfillSettings, pasted).database_url == "postgresql://me@host/db?connect_timeout=3"
+
+
+def test_password_of_another_database_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password goes to the server, user and database that it was given for, and to no other."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:marker-resume@host/db")
+    for url in ("postgresql://me@other/db", "postgresql://you@host/db", "postgresql://me:mine@host/db"):
+        flags = {"source": "lake", "start_ledger": 2, "database": url}
+        assert load(BackfillSettings, flags).database_url == url
 
 
 def test_program_started_as_a_module_is_resumed_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pipeline import secrets
 
 URLS = [
     "postgresql://me:s3cr%40t!x@host:5432/db",
     "postgresql://host/db?user=me&password=s3cr%40t!x",
+    "postgresql://host/db?password=s3cr%40t!x&user=me",
+    "postgresql://host/db?user=me&password=s3cr%40t!x&connect_timeout=3",
     "host=h user=me password=s3cr@t!x dbname=db",
     "host=h password='s3cr@t!x' dbname=db",
     "postgresql://me:s3cr@t!x@host/db",
@@ -30,6 +33,7 @@ def test_url_without_password_keeps_the_rest(url: str) -> None:
     assert not secrets.passwords(rest)
     assert "s3cr" not in rest
     assert "db" in rest
+    assert conninfo_to_dict(rest)["dbname"] == "db"
 
 
 @pytest.mark.parametrize(
