@@ -42,7 +42,7 @@ class Turn:
 
 def main() -> None:
     """Measure both lakes."""
-    given = inputs.arguments(__doc__, ledgers=8000, rounds=5)
+    given = inputs.arguments(__doc__, ledgers=20000, rounds=3)
     with inputs.lakes(given.ledgers, given.lakes) as lakes:
         for lake in lakes:
             _measure(lake, given.rounds)
