@@ -33,3 +33,10 @@ def test_what_is_written_can_be_read_back():
     """Quotes and empty values included."""
     wanted = {"a": "", "log_line_prefix": "%m 'it''s' [%p] ", "port": "5432"}
     assert settings.parse(settings.text(wanted)) == wanted
+
+
+def test_queries_may_name_every_segment():
+    """A join of three tables over 64 million ledgers, by five at once, finds room for its locks."""
+    common = settings.common(GIB)
+    segments, locks = 977, (3 + 2 + 3)  # tables with their indexes
+    assert int(common["max_locks_per_transaction"]) * int(common["max_connections"]) >= 5 * segments * locks
