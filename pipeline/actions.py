@@ -76,9 +76,10 @@ class CompleteSegment:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Remove a result file, which may not exist; exactly one for each task dispatched."""
+    """Let go of a result file, which may not exist; exactly one for each task dispatched."""
 
     path: str
+    reusable: bool = False  # nobody writes to it any more: another task's rows may be written over it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,7 +231,7 @@ class Coordinator:
         self._window.close(chunk)
         self._next_commit = self._plan.after(ledgers.last)
         self._tally.committed(ledgers, rows, ready.done)
-        self._discard(ready.path)
+        self._actions.append(Discard(ready.path, reusable=True))
 
     def _interrupt(self, signal: int) -> None:
         """Commit what is in order already and end; the second time, end."""
@@ -258,7 +258,7 @@ class Coordinator:
 
     def _review(self, now: float) -> None:
         """Correct by what was waited for how many work and commit; who is one too many goes when it is idle."""
-        if change := self._staffing.review(now, self._tally.waits, self._tally.row_bytes):
+        if change := self._staffing.review(now, self._tally.waits, self._tally.plain_bytes):
             self._actions.append(Tell(change))
             self._queue.ahead = self._staffing.connections
             self._window.most_chunks = self._config.most_chunks(self._staffing.workers)

@@ -52,6 +52,7 @@ from workers.pool import Pool, WorkerGone
 from workers.results import ResultFolder
 
 logger = logging.getLogger(__name__)
+_SPARE_FILES = 4  # of committed chunks; the next tasks mostly come with the very commit
 SNAPSHOT_S = 0.25  # how often observers see the run
 
 
@@ -151,6 +152,7 @@ class Engine:
         self._completions = Lanes([_completing(writing.complete)], SegmentFailed, writing.cancel)
         self._signals = Signals()
         self._finish: Finish | None = None
+        self._spare: list[str] = []
         self._shown = 0.0
 
     def run(self) -> Finish:
@@ -193,8 +195,8 @@ class Engine:
                     self._commits.submit(chunk)
                 case CompleteSegment(segment):
                     self._completions.submit(segment)
-                case Discard(path):
-                    Path(path).unlink(missing_ok=True)
+                case Discard(path, reusable):
+                    self._let_go(path, reusable=reusable)
                 case Note():
                     self._watcher.note(action)
                 case Tell(what):
@@ -207,9 +209,19 @@ class Engine:
             case StartWorker(worker):
                 self._pool.start(worker)
             case Dispatch(worker, task):
+                if self._spare:
+                    with contextlib.suppress(FileNotFoundError):  # a run without rows makes no files
+                        Path(self._spare.pop()).rename(task.path)
                 self._pool.send(worker, task)
             case KillWorker(worker, reason):
                 self._pool.kill(worker, reason)
+
+    def _let_go(self, path: str, *, reusable: bool) -> None:
+        """Remove a file, or keep it for a next task: writing over memory costs a third of taking it anew."""
+        if reusable and len(self._spare) < _SPARE_FILES:
+            self._spare.append(path)
+        else:
+            Path(path).unlink(missing_ok=True)
 
     def _show(self) -> None:
         now = time.monotonic()

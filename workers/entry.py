@@ -120,10 +120,11 @@ class Worker:
 
 @contextlib.contextmanager
 def _rows_file(path: str) -> Iterator[int]:
-    """Make the file for a chunk's rows, and close it."""
-    fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    """Open the file for a chunk's rows, which may hold those of an older one, and cut it to what was written."""
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         yield fd
+        os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR))
     finally:
         os.close(fd)
 

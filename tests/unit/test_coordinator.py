@@ -21,10 +21,10 @@ def test_a_whole_run():
     assert handed_out(run.all) == ["1-10 to 1", "11-20 to 2", "21-30 to 1"]
     assert commits(run.done(2)) == []
     assert commits(run.done(1)) == ["1-10", "11-20"]
-    assert run.committed(1, 10) == [Discard("/r/1")]
+    assert run.committed(1, 10) == [Discard("/r/1", reusable=True)]
     assert commits(run.done(3)) == ["21-30"]
     run.committed(11, 20)
-    assert run.committed(21, 30) == [Discard("/r/3"), Finish("success")]
+    assert run.committed(21, 30) == [Discard("/r/3", reusable=True), Finish("success")]
 
 
 def test_a_range_that_is_done_ends_at_once():

@@ -106,6 +106,20 @@ def test_proving_writes_no_file_and_finds_the_same(tmp_path: Path) -> None:
     assert (proved.timings.encode_s, proved.timings.write_s) == (0, 0)
 
 
+def test_rows_are_written_over_older_ones(tmp_path: Path) -> None:
+    """A file that holds more than a chunk's rows holds these alone afterwards, byte for byte."""
+    make_lake(str(tmp_path / "lake"), ledgers=8, first=8, shape="sparse", ledgers_per_object=8)
+    (path,) = (tmp_path / "lake").rglob("*.zst")
+    fresh, used = tmp_path / "fresh", tmp_path / "used"
+    used.write_bytes(b"\xff" * 1_000_000)
+    for rows in (fresh, used):
+        reading: Future[Reading] = Future()
+        reading.set_result(Reading([("KEY", 8, 15, path.read_bytes())], 1))
+        done = answer(rows, reading, SYNTHETIC)
+        assert rows.stat().st_size == done.row_bytes > 0
+    assert used.read_bytes() == fresh.read_bytes()
+
+
 def damage(stored: bytes, ledger: int) -> bytes:
     """Change the hash that an object gives for one ledger; the ledger behind it names the true one."""
     plain = bytearray(zstandard.ZstdDecompressor().decompressobj().decompress(stored))
