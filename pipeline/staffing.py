@@ -32,7 +32,7 @@ class Post:
 class _Look:
     now: float
     waits: Waits
-    row_bytes: int  # committed
+    plain_bytes: int  # of committed ledgers: a run may make no rows
 
 
 class Staffing:
@@ -58,16 +58,16 @@ class Staffing:
         """How many connections should copy side by side now."""
         return self._posts["connections"].wanted
 
-    def review(self, now: float, waits: Waits, row_bytes: int) -> str | None:
+    def review(self, now: float, waits: Waits, plain_bytes: int) -> str | None:
         """Look at what was waited for since the last look, if it is time; return what was changed and why."""
-        look, last = _Look(now, waits, row_bytes), self._last
+        look, last = _Look(now, waits, plain_bytes), self._last
         if last is None:
             self._last = look
             return None
-        if now - last.now < PERIOD_S or row_bytes == last.row_bytes:
+        if now - last.now < PERIOD_S or plain_bytes == last.plain_bytes:
             return None
         self._last = look
-        rate = (row_bytes - last.row_bytes) / (now - last.now)
+        rate = (plain_bytes - last.plain_bytes) / (now - last.now)
         return self._judge(rate) if self._trial else self._try(last, look, rate)
 
     def _judge(self, rate: float) -> str | None:

@@ -242,6 +242,7 @@ class World:
             previous_hash=b"\1" * 32 if forged else true_hash(first - 1),
             first_hash=true_hash(first),
             last_hash=true_hash(last),
+            plain_bytes=size,
             timings=Timings(wait_s=self.what.reading * self.what.pace_s, elapsed_s=self.what.pace_s),
         )
 
