@@ -14,7 +14,7 @@ from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
 from pipeline.engine import Writing, drive
-from pipeline.errors import BackfillError, Refused
+from pipeline.errors import BackfillError
 from pipeline.plan import Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted, make_plan
 from pipeline.progress import report_json
@@ -110,7 +110,7 @@ class _Backfill:
                 document = report_json.text(report_json.run_document(report))
                 books.end_run(conn, this, outcome=report.outcome, error=error, report=document)
                 return report
-        except (Refused, psycopg.Error) as lost:
+        except (BackfillError, psycopg.Error) as lost:
             reason = next(iter(str(lost).splitlines()), type(lost).__name__)
             logger.warning("how the run ended could not be written down: %s", reason)
             unknown = BackfillError(f"the run ended well, but that could not be written down: {reason}")

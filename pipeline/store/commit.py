@@ -15,15 +15,6 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_delay,
-    stop_any,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
 from pipeline.actions import ReadyChunk
 from pipeline.errors import CommitRefused, RowsDiffer
@@ -33,6 +24,7 @@ from pipeline.segments import Segment
 from pipeline.store import queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
+from pipeline.store.reconnect import retrying
 from pipeline.store.swap import Swap, SwapLost
 from workers.messages import Section
 
@@ -91,16 +83,14 @@ class Committer:
 
     def _until_answered(self, chunk: ReadyChunk, turn: Turn) -> Committed:
         swap = Swap(chunk, self._run, uuid4())
-        for attempt in Retrying(
-            retry=retry_if_exception(self._lost_connection),
-            stop=stop_any(stop_after_delay(self._reconnect_s), stop_when_event_set(self._cancelled)),
-            sleep=sleep_using_event(self._cancelled),
-            wait=wait_random_exponential(multiplier=0.1, max=5.0),
-            reraise=True,
+        for attempt in retrying(
+            f"commit ledgers {chunk.ledgers}",
+            self._lost_connection,
+            limit_s=self._reconnect_s,
+            cancelled=self._cancelled,
         ):
             with attempt:
                 if self._conn.closed:
-                    logger.warning("connecting again to commit ledgers %s", chunk.ledgers)
                     self._conn = self._reconnected()
                 return self._once(chunk, swap, turn)
         raise AssertionError("unreachable: the loop above returns or raises")

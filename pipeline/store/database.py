@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -12,7 +13,7 @@ from pipeline import secrets
 from pipeline.config import StoreSettings
 from pipeline.errors import BackfillError, Refused
 from pipeline.store import version
-from pipeline.store.connection import DEFAULT_LIMITS, Limits, connect, open_store
+from pipeline.store.connection import DEFAULT_LIMITS, DatabaseUnreachable, Limits, connect, open_store
 from pipeline.store.embedded import EmbeddedServer, default_home
 from pipeline.store.embedded import settings as profiles
 
@@ -28,6 +29,8 @@ class Database:
         self._url = settings.database_url
         self.home = default_home()
         self.embedded = EmbeddedServer(self.home) if self._url is None else None
+        self._reviving = threading.Lock()
+        self._profile: Mapping[str, str] = profiles.SERVING
 
     @property
     def url(self) -> str:
@@ -44,8 +47,34 @@ class Database:
         return self._settings.database_shown
 
     def connect(self, limits: Limits = DEFAULT_LIMITS) -> psycopg.Connection:
-        """Return a new connection to the store, whose version is this program's. Raises `Refused`."""
-        return open_store(self.url, insecure_tls=self._settings.insecure_tls, limits=limits)
+        """Return a new connection to the store, whose version is this program's. Raises `Refused`.
+
+        From any thread. An embedded server that has died meanwhile is started again, one that was stopped is not.
+        """
+        url = self.url
+        try:
+            return self._open(url, limits)
+        except DatabaseUnreachable:
+            if not self._revived(url):
+                raise
+        return self._open(self.url, limits)
+
+    def _open(self, url: str, limits: Limits) -> psycopg.Connection:
+        return open_store(url, insecure_tls=self._settings.insecure_tls, limits=limits)
+
+    def _revived(self, tried: str) -> bool:
+        """Return whether the embedded server runs again, perhaps at another port than in `tried`."""
+        if self.embedded is None:
+            return False
+        with self._reviving:  # who comes second finds what the first has done
+            if self._url != tried:
+                return True
+            url = self.embedded.revive()
+            if url is None:
+                return False
+            self._url = url
+            self._use(self._profile)
+            return True
 
     def read(self) -> psycopg.Connection:
         """Return a connection to a store that is there and of this version, and make nothing. Raises `Refused`."""
@@ -88,6 +117,7 @@ class Database:
     def _use(self, profile: Mapping[str, str]) -> None:
         if self.embedded is None:
             return
+        self._profile = profile
         try:
             self.embedded.use(profile)
         except BackfillError as error:  # slower, but no reason to end a run, or to hide why one has ended

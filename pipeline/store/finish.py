@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import psycopg
-import tenacity
 from psycopg import sql
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
 from pipeline.store import queries, segments
 from pipeline.store.connection import Limits, cancel
+from pipeline.store.reconnect import retrying
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("segments")
@@ -86,14 +86,11 @@ class Finisher:
 
     def _with_connection(self, work: Callable[[psycopg.Connection], T]) -> T:
         """Do what can be done twice: again where its connection breaks."""
-        for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_ConnectionLost),
-            stop=tenacity.stop_any(
-                tenacity.stop_after_delay(self._reconnect_s), tenacity.stop_when_event_set(self._cancelled)
-            ),
-            sleep=tenacity.sleep_using_event(self._cancelled),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
-            reraise=True,
+        for attempt in retrying(
+            "build indexes",
+            lambda error: isinstance(error, _ConnectionLost),
+            limit_s=self._reconnect_s,
+            cancelled=self._cancelled,
         ):
             with attempt:
                 return self._once(work)

@@ -6,17 +6,23 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from pipeline.config import StoreSettings
+from pipeline.store.connection import DatabaseUnreachable
+from pipeline.store.database import Database
 from pipeline.store.embedded import EmbeddedServer
 
 Serve = Callable[..., EmbeddedServer]
@@ -125,6 +131,47 @@ def test_a_killed_server_recovers_what_was_committed(serve: Serve, processes: Ca
     kill_server(server, processes)
     assert server.status().state == "stopped"
     assert count(server.ensure_running()) == 1000
+
+
+@pytest.fixture
+def ours(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """The embedded database of a command, its server running."""
+    server = serve()
+    server.ensure_running()
+    monkeypatch.setenv("LEDGERFILL_HOME", str(server.home))
+    monkeypatch.delenv("LEDGERFILL_DATABASE", raising=False)
+    return Database(StoreSettings())
+
+
+def test_whoever_connects_again_starts_a_killed_server(
+    ours: Database, processes: Callable[[Path], list[int]], caplog: pytest.LogCaptureFixture
+):
+    """Connections of one run that come back at once, on threads of their own, find one server, set for loading."""
+    with ours.loading():
+        ours.connect().close()
+        kill_server(ours.embedded, processes)
+        with socket.socket() as other, ThreadPoolExecutor(3) as threads, caplog.at_level(logging.WARNING):
+            other.bind(("127.0.0.1", port_of(ours.url)))  # the port is another's now
+            conns = [done.result() for done in [threads.submit(ours.connect) for _ in range(3)]]
+        assert len({conn.info.port for conn in conns}) == 1
+        assert caplog.text.count("the embedded PostgreSQL has died: starting it again") == 1
+        until(lambda: conns[0].execute("SHOW max_wal_size").fetchone() == ("4GB",))
+        for conn in conns:
+            conn.close()
+
+
+def port_of(url: str) -> int:
+    return int(conninfo_to_dict(url)["port"])
+
+
+@pytest.mark.parametrize("end", ["stop", "reset"])
+def test_a_server_that_was_stopped_stays_so(ours: Database, end: str):
+    """What somebody has stopped or deleted in the midst of a run is not started or made again by it."""
+    ours.connect().close()
+    getattr(ours.embedded, end)()
+    with pytest.raises(DatabaseUnreachable):
+        ours.connect()
+    assert ours.embedded.state() == {"stop": "stopped", "reset": "absent"}[end]
 
 
 def test_recovery_is_waited_for_with_words(

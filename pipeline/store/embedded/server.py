@@ -104,6 +104,21 @@ class EmbeddedServer:
             self._bring_up_to_date(programs)
             return self._url(self._started(programs, user), self._layout.password.read_text())
 
+    def revive(self) -> str | None:
+        """Return the URL with the password of a server that runs; one that has died is started again for it.
+
+        None where somebody has stopped it, or stops it now, or has deleted the store: that was meant.
+        """
+        if not owned_by_caller(self.home):
+            return None
+        with self._alone():  # whoever stops it has done so then
+            found = postmaster.serving(self._layout.data)
+            if postmaster.read(self._layout.data) is None or (found is not None and found.state == "stopping"):
+                return None
+            if found is None:
+                logger.warning("the embedded PostgreSQL has died: starting it again")
+        return self.ensure_running()
+
     def running_url(self) -> str | None:
         """Return the URL with the password of the server that runs, or None; nothing is started or waited for."""
         if not owned_by_caller(self.home):

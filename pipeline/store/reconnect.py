@@ -1,0 +1,56 @@
+"""Work that is done again when its connection breaks: for how long, how often, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import tenacity
+
+logger = logging.getLogger(__name__)
+_WORD_S = 10.0  # between two log lines of one work
+
+
+def retrying(
+    what: str, lost: Callable[[BaseException], bool], *, limit_s: float, cancelled: threading.Event
+) -> tenacity.Retrying:
+    """Return the attempts at `what`, `commit ledgers 2-9`: one more after each error that is `lost` to be the link's.
+
+    From the first such error on they go on for `limit_s` seconds, however long the work had taken until then, or
+    until `cancelled`; then the last error is raised.
+    """
+    patience = _Patience(what, limit_s)
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lost),
+        stop=lambda _: patience.over() or cancelled.is_set(),
+        sleep=tenacity.sleep_using_event(cancelled),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+        before_sleep=patience.say,
+        reraise=True,
+    )
+
+
+class _Patience:
+    """How long one work has been without its connection."""
+
+    def __init__(self, what: str, limit_s: float) -> None:
+        self._what, self._limit_s = what, limit_s
+        self._since: float | None = None
+        self._next_word = 0.0
+
+    def over(self) -> bool:
+        """Count from the first call on; return whether it is time to give up."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        return now - self._since >= self._limit_s
+
+    def say(self, state: tenacity.RetryCallState) -> None:
+        """Say why at the first time, and then only now and then: a server that recovers refuses for a while."""
+        now = time.monotonic()
+        if now >= self._next_word:
+            self._next_word = now + _WORD_S
+            error = state.outcome.exception() if state.outcome else None
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            logger.warning("connecting again to %s: %s", self._what, reason)
