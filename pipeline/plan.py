@@ -75,7 +75,7 @@ class CostModel:
 class ChunkSize:
     """Where a chunk may end; `ValueError` for a size that is none."""
 
-    target_bytes: int = 8 << 20  # stored bytes
+    target_bytes: int = 16 << 20  # stored bytes
     most_ledgers: int = 2000
     exact_ledgers: int | None = None  # `--chunk-ledgers`: instead of a cost
     ledgers_per_object: int = 1
