@@ -159,6 +159,27 @@ def test_flat_lake_against_its_own_manifest_is_found(shared: Path) -> None:
     assert find_lake(str(shared / "ledgers/testnet")).newest == 998
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (LakeFlags(ledgers_per_object=64), "manifest says 1 ledgers per object, --ledgers-per-object says 64"),
+        (
+            LakeFlags(objects_per_partition=8),
+            "manifest says 64000 objects per partition, --objects-per-partition says 8",
+        ),
+    ],
+)
+def test_flag_against_the_manifest_is_refused(shared: Path, flags: LakeFlags, words: str) -> None:
+    """A number that is not the lake's would find no object: both are named; the lake's own may be said, too."""
+    root = str(shared / "ledgers/pubnet")
+    for ledger in (FIRST, None):
+        with pytest.raises(SourceError, match=words):
+            find_lake(root, ledger=ledger, flags=flags)
+    same = LakeFlags(ledgers_per_object=1, objects_per_partition=64_000)
+    assert find_lake(root, ledger=FIRST, flags=same).lake.exists(FIRST)
+    assert find_lake(str(shared / "ledgers/testnet"), flags=LakeFlags(objects_per_partition=1)).newest == 998
+
+
 def test_old_lake_without_manifest_needs_flags(folder: Path) -> None:
     """An old lake has another suffix and no manifest: refused with the flags it takes, found with them."""
     (folder / ".config.json").unlink()

@@ -14,7 +14,7 @@ from workers.sources.manifest import KEY, Manifest, read_manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LakeFlags:
-    """What a user says of a lake; each one given stands before what the manifest says."""
+    """What a user says of a lake that does not say it itself."""
 
     ledgers_per_object: int | None = None
     objects_per_partition: int | None = None
@@ -61,6 +61,10 @@ def _listed(bucket: Bucket, lakes: list[Lake]) -> tuple[Lake, int | None]:
 
 
 def _candidates(url: str, manifest: Manifest | None, flags: LakeFlags) -> list[LakeSpec]:
+    if manifest is not None:
+        _agree("ledgers-per-object", manifest.ledgers_per_object, flags.ledgers_per_object)
+        if flags.objects_per_partition != 1:  # a lake may have no folders against its own manifest
+            _agree("objects-per-partition", manifest.objects_per_partition, flags.objects_per_partition)
     ledgers = flags.ledgers_per_object or (manifest and manifest.ledgers_per_object)
     partition = flags.objects_per_partition or (manifest and manifest.objects_per_partition)
     if not ledgers or not partition:
@@ -74,3 +78,8 @@ def _candidates(url: str, manifest: Manifest | None, flags: LakeFlags) -> list[L
         for folders in partitions
         for suffix in suffixes
     ]
+
+
+def _agree(flag: str, named: int, given: int | None) -> None:
+    if given not in (None, named):
+        raise SourceError(f"the lake's manifest says {named} {flag.replace('-', ' ')}, --{flag} says {given}")
