@@ -62,11 +62,11 @@ def arguments(what: str | None, *, ledgers: int, rounds: int) -> argparse.Namesp
 
 
 @contextmanager
-def lakes(ledgers: int, kept: Path | None = None) -> Iterator[list[Input]]:
-    """Make the lakes in a folder that goes away, or in `kept`, where those that are there are taken."""
+def lakes(ledgers: int, kept: Path | None = None, *, only: str | None = None) -> Iterator[list[Input]]:
+    """Make the lakes, or one alone, in a folder that goes away, or in `kept`, where those that are there are taken."""
     folder = kept.absolute() if kept else Path(tempfile.mkdtemp(prefix="ledgerfill-lakes-", dir=SCRATCH))
     try:
-        yield [_lake(folder, name, flags, ledgers) for name, flags in _kinds()]
+        yield [_lake(folder, name, flags, ledgers) for name, flags in _kinds() if only in (None, name)]
     finally:
         if not kept:
             shutil.rmtree(folder)
