@@ -25,12 +25,13 @@ from pipeline.progress.verification import VerifyReport
 from pipeline.segments import Segment, joined
 from pipeline.store import network, segments, stretches
 from pipeline.store.compare import compare
-from pipeline.store.connection import cancel
+from pipeline.store.connection import cancel, permitted
 from pipeline.store.database import Database
 
 logger = logging.getLogger(__name__)
 
 
+@permitted()
 def run(settings: VerifySettings, observer: Observer) -> VerifyReport:
     """Compare what the store holds of the range with its source; ends at the first difference. Writes nothing."""
     database, start = Database(settings), time.monotonic()

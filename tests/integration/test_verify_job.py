@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pipeline import backfill, prove, verify
 from pipeline.actions import Note
@@ -83,6 +84,20 @@ def test_verify_makes_no_store(database: str, tmp_path: Path) -> None:
         verify.run(settings, Silent())
     with psycopg.connect(database) as conn:
         assert conn.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ledgerfill'").fetchone() == (0,)
+
+
+def test_verify_without_rights_is_refused(store: str, tmp_path: Path) -> None:
+    """A user who may not read the store is told so before anything is computed, as in a backfill."""
+    make_lake(str(tmp_path / "lake"), ledgers=3, shape="sparse")
+    with psycopg.connect(store, autocommit=True) as owner:
+        owner.execute("CREATE ROLE may_not_read LOGIN PASSWORD 'may-not-read'")
+        try:
+            url = make_conninfo(store, user="may_not_read", password="may-not-read")
+            settings = VerifySettings(source=str(tmp_path / "lake"), start_ledger=2, database=url)
+            with pytest.raises(Refused, match="this user may not use the store: permission denied for schema"):
+                verify.run(settings, Silent())
+        finally:
+            owner.execute("DROP ROLE may_not_read")
 
 
 def test_proving_makes_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
