@@ -73,6 +73,20 @@ def faulty(tmp_path: Path, statement: str, *arguments: str, **other: str) -> sub
     return run(tmp_path, "fail", *arguments, program=program, **other)
 
 
+def test_process_ends_at_once_when_its_end_is_prepared(tmp_path: Path) -> None:
+    """What was registered for the end is done and what was said is out; then no object is taken apart one by one."""
+    statement = """import atexit, threading, time
+    class Kept:
+        def __del__(self):
+            print("taken apart")
+    sys.modules["kept"] = Kept()
+    atexit.register(print, "cleared up")
+    threading.Thread(target=lambda: (time.sleep(0.3), print("ended"))).start()
+    return 5"""
+    ended = faulty(tmp_path, statement)
+    assert (ended.returncode, ended.stdout.split("\n")) == (5, ["ended", "cleared up", ""])
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
     """Help is on standard output, says how the command is used, and shows an example of those that do something."""
