@@ -10,6 +10,7 @@ from pipeline.bounds import CoordinatorConfig
 from pipeline.config import EngineSettings, JobSettings
 from pipeline.errors import Refused
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan
+from pipeline.progress import units
 from pipeline.source import OpenSource
 from pipeline.stall import StallConfig
 from workers.messages import LedgerRange
@@ -89,8 +90,8 @@ def check_disk(database: Database, plan: Plan) -> None:
     needed, free = disk_needed(plan), disk_free(database)
     if free is not None and needed > free:
         raise Refused(
-            f"too little disk for ledgers {plan.wanted}: they take about {needed / 1e9:.1f} GB, "
-            f"{free / 1e9:.1f} GB are free under {database.home}"
+            f"too little disk for ledgers {plan.wanted}: they take about {units.size(needed)}, "
+            f"{units.size(free)} are free under {database.home}"
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -42,9 +44,17 @@ def test_a_range_that_will_not_fit_is_refused_before_the_start(tmp_path: Path, m
     monkeypatch.setenv("LEDGERFILL_HOME", str(home))
     embedded = Database(StoreSettings())
     check_disk(embedded, plan(3, 1000))
-    with pytest.raises(Refused, match=r"too little disk for ledgers 2-60000000: they take about .* GB, .* GB are free"):
+    with pytest.raises(Refused, match=r"too little disk for ledgers 2-60000000: they take about .* TB, .*B are free"):
         check_disk(embedded, plan(60_000_000, 1 << 30))
     assert not home.exists()
+
+
+def test_little_that_is_too_much_is_said_in_small_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is needed and what is free never read the same where one is more than the other by a tenth."""
+    monkeypatch.setenv("LEDGERFILL_HOME", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000_000))
+    with pytest.raises(Refused, match=r"they take about 128\.0 MB, 100\.0 MB are free under"):
+        check_disk(Database(StoreSettings()), plan(17, 1_000_000))
 
 
 def test_a_server_elsewhere_is_not_asked_for_its_disk() -> None:
