@@ -13,7 +13,6 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
-from pipeline.engine import Writing, drive
 from pipeline.errors import BackfillError
 from pipeline.plan import Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted, make_plan
@@ -22,10 +21,8 @@ from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.source import OpenSource
 from pipeline.store import books, locks, network, segments, stretches
 from pipeline.store.books import Run
-from pipeline.store.commit import Committer
 from pipeline.store.connection import Limits, permitted
 from pipeline.store.database import Database
-from pipeline.store.finish import Finisher
 from workers.messages import LedgerRange
 
 logger = logging.getLogger(__name__)
@@ -160,6 +157,11 @@ class _Backfill:
         return plan
 
     def _load(self, plan: Plan, this: Run) -> Finish:
+        # Here, so that the decision "nothing to do" is there without them.
+        from pipeline.engine import Writing, drive
+        from pipeline.store.commit import Committer
+        from pipeline.store.finish import Finisher
+
         connections = self._settings.connections + self._settings.more_connections
         with ExitStack() as stack:
             committers = [

@@ -7,8 +7,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from pipeline import secrets
 from workers.messages import HASH_BYTES, MAX_LEDGER
@@ -50,13 +58,11 @@ def _trusted(given: object) -> object:
     return tuple(read.items())
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What every command has. Constructed directly, it takes what it is given and looks nowhere else."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_prefix_target="all",
-        env_ignore_empty=True,
+    model_config = ConfigDict(
+        defer_build=True,  # a command needs one of these classes, and each takes a few ms to build
         extra="ignore",  # one file serves every command
         frozen=True,
         populate_by_name=True,
@@ -66,18 +72,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     display: bool = True  # the live one, where there is a terminal
     debug: bool = False
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the sources to `config_sources.load`, which also says where a bad value came from."""
-        return (init_settings,)
 
 
 class StoreSettings(Settings):
@@ -109,7 +103,7 @@ class SourceSettings(Settings):
 
     source: str = Field(min_length=1)
     network_passphrase: str | None = None  # None: the manifest's
-    trusted: Annotated[tuple[tuple[Ledger, bytes], ...], NoDecode, BeforeValidator(_trusted)] = Field(
+    trusted: Annotated[tuple[tuple[Ledger, bytes], ...], BeforeValidator(_trusted)] = Field(
         default=(), alias="trusted_hash"
     )
     ledgers_per_object: Count | None = None  # None, for these three: the manifest's

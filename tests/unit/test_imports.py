@@ -42,3 +42,8 @@ def test_settings_of_a_worker_bring_no_package(tmp_path: Path) -> None:
 def test_commands_that_draw_nothing_import_no_rich() -> None:
     """The live display's package is imported where there is a terminal to draw on, and nowhere else."""
     assert not imported_by("import pipeline.cli.job, pipeline.backfill, pipeline.status") & {"rich"}
+
+
+def test_decision_that_nothing_is_to_do_imports_no_engine() -> None:
+    """What only a run needs is imported by a run: processes, lanes and commits."""
+    assert not imported_by("import pipeline.backfill") & {"multiprocessing", "pydantic_settings"}
