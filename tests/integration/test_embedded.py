@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -240,14 +241,23 @@ def test_a_server_that_is_stopping_is_started_again(serve: Serve):
     assert server.running_url() == url
 
 
-def test_a_full_disk_is_an_error_with_words(serve: Serve):
-    """What the file system refuses is said with the file's name, and the next call makes the store."""
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (0, r"the embedded PostgreSQL cannot use \S+: File too large"),
+        (2 << 20, r'cannot make a PostgreSQL store in \S+: could not write to file "pg_wal/\S+": File too large'),
+    ],
+)
+def test_a_full_disk_is_an_error_with_words(serve: Serve, left: int, words: str):
+    """What is refused to us or to `initdb` is said with the file's name and no more; the next call makes the store."""
     server = serve()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as if not one byte were left
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, limits[1]))  # as if no more bytes were left
     try:
-        with pytest.raises(ServerFailed, match=r"cannot use .*: File too large"):
+        with pytest.raises(ServerFailed) as failed:
             server.ensure_running()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert re.fullmatch(words, str(failed.value))
+    assert not [*server.home.glob("store*")]
     assert ask(server.ensure_running(), "SELECT 1") == 1

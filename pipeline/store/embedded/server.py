@@ -213,6 +213,15 @@ class EmbeddedServer:
         for folder in (new, self._layout.old):
             shutil.rmtree(folder, ignore_errors=True)
         logger.info("making a PostgreSQL store in %s", self._layout.store)
+        try:
+            self._fill(new, programs, user)
+        except (ServerFailed, OSError):  # its room may be what is short
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        new.rename(self._layout.store)
+        layout.sync(self.home)
+
+    def _fill(self, new: Path, programs: Binaries, user: Account) -> None:
         new.mkdir()
         new.chmod(0o755 if user.switch else 0o700)
         (new / "data").mkdir(mode=0o700)
@@ -221,32 +230,29 @@ class EmbeddedServer:
         _write(new / "password", password)
         self._initdb(programs, user, password)
         layout.write_version(new, layout.LAYOUT, programs.major)
-        new.rename(self._layout.store)
-        layout.sync(self.home)
 
     def _initdb(self, programs: Binaries, user: Account, password: str) -> None:
         given = self._layout.new / "password.initdb"
         _write(given, password)
         user.give(given)
         command: list[str | Path] = [programs.program("initdb"), "--pgdata", self._layout.new / "data"]
+        command += ["--username", _USER, "--pwfile", given, "--auth", "scram-sha-256", "--no-instructions"]
         command += [
-            "--username",
-            _USER,
-            "--pwfile",
-            given,
-            "--auth",
-            "scram-sha-256",
             "--encoding",
             "UTF8",
             "--locale",
             "C",
+            "--locale-provider",
+            "builtin",
+            "--builtin-locale",
+            "C.UTF-8",
         ]
-        command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"]
         with locks.inherited(self._layout.server_lock) as held:
             code, text = user.output(command if self._durable else [*command, "--no-sync"], pass_fds=(held,))
         given.unlink()
         if code != 0:
-            raise ServerFailed(f"cannot make a PostgreSQL store in {self._layout.store}: {text or f'exit code {code}'}")
+            reason = _failure(text) if text else f"exit code {code}"
+            raise ServerFailed(f"cannot make a PostgreSQL store in {self._layout.store}: {reason}")
 
     def _bring_up_to_date(self, programs: Binaries) -> None:
         if layout.read_version(self._layout.store)[0] < layout.LAYOUT:
@@ -356,8 +362,11 @@ def _state(found: postmaster.Postmaster | None) -> str:
 
 
 def _failure(said: str) -> str:
-    fatal = re.findall(r"(?:FATAL|PANIC):\s+(.*)", said)
-    return fatal[-1] if fatal else last_line(said) or "it said nothing"
+    """Return what a server, or `initdb`, gave as its reason among all that it said."""
+    for reason in (r"(?:FATAL|PANIC):\s+(.*)", r"error:\s+(.*)", r"(child process was .*)"):
+        if found := re.findall(reason, said):
+            return str(found[-1])
+    return last_line(said) or "it said nothing"
 
 
 def _write(path: Path, text: str) -> None:
