@@ -28,7 +28,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as the books have it, with the sums of its committed chunks."""
+    """A run as the books have it, with what it has committed."""
 
     id: int
     job: str
@@ -45,12 +45,6 @@ class RunRecord:
     cursor: int | None  # the highest ledger that it committed
     chunks: int
     ledgers: int
-    transactions: int
-    operations: int
-    events: int
-    object_bytes: int
-    plain_bytes: int
-    row_bytes: int
     committed_at: datetime | None  # of its last chunk
 
 

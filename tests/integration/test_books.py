@@ -28,7 +28,7 @@ def started(conn: psycopg.Connection, job: str = "backfill") -> books.Run:
 
 
 def test_run_is_counted_while_it_goes_on(store: str, conn: psycopg.Connection, tmp_path: Path):
-    """A run in progress shows its cursor and the sums of its chunks, and its last chunk with what it cost."""
+    """A run in progress shows its cursor and how much it has committed, and its last chunk with what it cost."""
     run = started(conn)
     committer = Committer(lambda: psycopg.connect(store), run)
     chunks = [handmade.chunk(tmp_path, first, first + 4) for first in (100, 105)]
@@ -42,8 +42,7 @@ def test_run_is_counted_while_it_goes_on(store: str, conn: psycopg.Connection, t
         "/lake",
         2,
     )
-    assert (record.cursor, record.chunks, record.ledgers, record.events) == (109, 2, 10, 30)
-    assert record.row_bytes == sum(chunk.done.row_bytes for chunk in chunks)
+    assert (record.cursor, record.chunks, record.ledgers) == (109, 2, 10)
     last = conn.execute(
         "SELECT last, worker, attempts, operations, timings -> 'decompress_s', committed_at "
         "FROM ledgerfill.backfill_chunks WHERE run_id = %s AND first = 105",
@@ -55,10 +54,11 @@ def test_run_is_counted_while_it_goes_on(store: str, conn: psycopg.Connection, t
 def test_end_is_written_down(conn: psycopg.Connection):
     """How a run ended, with its message and its report, stays in the books."""
     run = started(conn)
-    books.end_run(conn, run, "failed", error="gave up", report=json.dumps({"chunks": 3}))
+    books.end_run(conn, run, "failed", error="gave up", report=json.dumps({"chunks": 3, "ledgers": 40}))
     (record,) = books.recent_runs(conn)
     assert (record.outcome, record.error, record.ended_at is not None) == ("failed", "gave up", True)
-    assert conn.execute("SELECT report FROM ledgerfill.backfill_runs").fetchone() == ({"chunks": 3},)
+    assert (record.chunks, record.ledgers) == (3, 40)  # no chunk was counted for it: there is none
+    assert conn.execute("SELECT report FROM ledgerfill.backfill_runs").fetchone() == ({"chunks": 3, "ledgers": 40},)
 
 
 def test_run_that_died_is_told_from_one_that_runs(conn: psycopg.Connection):
@@ -68,6 +68,19 @@ def test_run_that_died_is_told_from_one_that_runs(conn: psycopg.Connection):
     run = started(conn)
     outcomes = dict(conn.execute("SELECT id, outcome FROM ledgerfill.backfill_runs").fetchall())
     assert outcomes == {dead.id: "died", live.id: None, run.id: None}
+
+
+def test_run_that_died_ended_with_its_last_chunk(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """Nobody saw the end of a run that was killed: it counts as ended when it last committed, with what it had."""
+    dead = started(conn)
+    committer = Committer(lambda: psycopg.connect(store), dead)
+    for first in (100, 105):
+        committer.commit(handmade.chunk(tmp_path, first, first + 4))
+    committer.close()
+    started(conn)
+    _, record = books.recent_runs(conn)
+    assert (record.outcome, record.cursor, record.chunks, record.ledgers) == ("died", 109, 2, 10)
+    assert record.ended_at == record.committed_at
 
 
 def test_newest_runs_come_first(conn: psycopg.Connection):

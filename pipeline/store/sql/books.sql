@@ -10,10 +10,10 @@ INSERT INTO ledgerfill.backfill_runs (id, job, first, last, source, workers, pro
 VALUES (%(id)s, %(job)s, %(first)s, %(last)s, %(source)s, %(workers)s, %(process_id)s, %(host)s, %(version)s)
 
 -- name: mark_died
--- Runs that ended without saying so: whoever holds their lock now knows that they are gone.
+-- Runs that ended without saying so: whoever holds their lock now knows that they are gone. Their last chunk was their highest.
 UPDATE ledgerfill.backfill_runs r
 SET outcome = 'died', ended_at = coalesce(
-    (SELECT max(committed_at) FROM ledgerfill.backfill_chunks c WHERE c.run_id = r.id), r.started_at)
+    (SELECT committed_at FROM ledgerfill.backfill_chunks c WHERE c.run_id = r.id ORDER BY c.first DESC LIMIT 1), r.started_at)
 WHERE outcome IS NULL AND job = %(job)s AND id <> %(id)s
 
 -- name: end
@@ -23,17 +23,17 @@ WHERE id = %(id)s
 
 -- name: runs
 -- The newest runs, with what they have committed; one without an end runs if it holds the lock.
+-- A run that could report has its sums there; the chunks of another are counted. Commits ascend: the highest chunk is the last.
 SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, r.version, r.started_at, r.ended_at,
     coalesce(r.outcome, CASE WHEN r.id = %(holder)s::int8 THEN 'running' ELSE 'died' END), r.error,
-    c.cursor, c.chunks, c.ledgers, c.transactions, c.operations, c.events, c.object_bytes, c.plain_bytes, c.row_bytes, c.committed_at
+    newest.last, coalesce((r.report ->> 'chunks')::int8, counted.chunks), coalesce((r.report ->> 'ledgers')::int8, counted.ledgers),
+    newest.committed_at
 FROM (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT %(limit)s) r
+LEFT JOIN LATERAL (
+    SELECT last, committed_at FROM ledgerfill.backfill_chunks WHERE run_id = r.id ORDER BY first DESC LIMIT 1) newest ON true
 CROSS JOIN LATERAL (
-    SELECT max(last) AS cursor, count(*) AS chunks, coalesce(sum(last - first + 1), 0)::int8 AS ledgers,
-        coalesce(sum(transactions), 0)::int8 AS transactions, coalesce(sum(operations), 0)::int8 AS operations,
-        coalesce(sum(events), 0)::int8 AS events, coalesce(sum(object_bytes), 0)::int8 AS object_bytes,
-        coalesce(sum(plain_bytes), 0)::int8 AS plain_bytes, coalesce(sum(row_bytes), 0)::int8 AS row_bytes,
-        max(committed_at) AS committed_at
-    FROM ledgerfill.backfill_chunks WHERE run_id = r.id) c
+    SELECT count(*) AS chunks, coalesce(sum(last - first + 1), 0)::int8 AS ledgers
+    FROM ledgerfill.backfill_chunks WHERE run_id = r.id AND r.report IS NULL) counted
 ORDER BY r.id DESC
 
 -- name: sizes
