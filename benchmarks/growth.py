@@ -88,10 +88,11 @@ def _books(conn: psycopg.Connection) -> tuple[int, int]:
 def _show(grown: Grown) -> None:
     figure, count = grown.figure, grown.figure.ledgers
     cpu = ", ".join(f"{name} {ms:.2f}" for name, ms in figure.cpu_ms.items())
+    memory = ", ".join(f"{name} {size / MIB:.0f}" for name, size in figure.memory.items())
     others = figure.others_s / figure.elapsed_s
     figures.show(f"{count:,} ledgers", f"{figure.elapsed_s:.2f} s, {figure.ledgers_per_s:.0f} ledgers/s")
     print(
-        f"    memory {figure.peak_memory_mib:.0f} MiB resident, {grown.private_mib:.0f} private; "
+        f"    memory, MiB: {figure.peak_memory_mib:.0f} resident ({memory}), {grown.private_mib:.0f} private; "
         f"CPU ms a ledger: {cpu}; WAL {grown.wal_bytes / count / 1e3:.0f} kB a ledger, "
         f"store {grown.store_bytes / count / 1e3:.0f} kB; others took {others:.2f} cores",
         flush=True,
@@ -112,6 +113,8 @@ def _judge(start: Grown, curve: Sequence[Grown]) -> None:
     _ratio(f"{what}: time, for {times:g} times the ledgers", longest.elapsed_s / shortest.elapsed_s / times)
     steady = (longest.elapsed_s - start_s) / (shortest.elapsed_s - start_s) / times
     _ratio(f"  the same without the {start_s:.2f} s of a run of one ledger", steady)
+    _ratio("  CPU a ledger, all processes", sum(longest.cpu_ms.values()) / sum(shortest.cpu_ms.values()))
+    _ratio("  WAL a ledger", curve[-1].wal_bytes / curve[0].wal_bytes / times)
     _ratio("  memory, resident", longest.peak_memory_mib / shortest.peak_memory_mib)
     _ratio("  memory, private", curve[-1].private_mib / curve[0].private_mib)
 
