@@ -18,6 +18,7 @@ from pipeline.plan import Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted, make_plan
 from pipeline.progress import report_json
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
+from pipeline.seams import check_seams
 from pipeline.source import OpenSource
 from pipeline.store import books, locks, network, segments, stretches
 from pipeline.store.books import Run
@@ -153,6 +154,7 @@ class _Backfill:
         plan = make_plan(self._settings, self._source, gaps)
         if gaps and self._settings.end_ledger is not None:
             self._source.require(gaps[-1].ledgers.last)
+        check_seams(self._source, gaps)
         check_disk(self._database, plan)
         return plan
 

@@ -18,9 +18,14 @@ def broken_link(gap: Gap, ledgers: LedgerRange, done: ChunkDone, previous: bytes
     return None
 
 
-def _broken(ledger: int, names: bytes, before: int, has: bytes, found_in: str) -> Failure:
+def broken(ledger: int, names: bytes, before: int, has: bytes, found_in: str) -> str:
+    """Say that a ledger names another hash than the one before it has, and where one of the two was found."""
     where = f" (found in {found_in})" if found_in else ""
-    reason = f"broken hash chain: ledger {ledger} follows {names.hex()}, but ledger {before} is {has.hex()}{where}"
+    return f"broken hash chain: ledger {ledger} follows {names.hex()}, but ledger {before} is {has.hex()}{where}"
+
+
+def _broken(ledger: int, names: bytes, before: int, has: bytes, found_in: str) -> Failure:
+    reason = broken(ledger, names, before, has, found_in)
     return Failure(reason=reason, transient=False, ledger=ledger, object=found_in or None)
 
 

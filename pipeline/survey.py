@@ -11,6 +11,7 @@ from pipeline.config import JobSettings
 from pipeline.plan import Gap, Plan
 from pipeline.planning import SAMPLES, check_held, check_trusted, disk_free, disk_needed, make_plan
 from pipeline.progress.survey import Survey
+from pipeline.seams import check_seams
 from pipeline.source import OpenSource
 from pipeline.store import advice, network, stretches, version
 from pipeline.store.advice import Advice
@@ -42,6 +43,7 @@ def survey(settings: JobSettings) -> Survey:
         plan = make_plan(settings, opened, found.gaps)
         if found.gaps and settings.end_ledger is not None:
             opened.require(found.gaps[-1].ledgers.last)
+        check_seams(opened, found.gaps)
         return Survey(
             source=settings.source_shown,
             database=database.shown,

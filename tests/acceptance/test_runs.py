@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
-from lakes import CORE, CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, PUBNET, core_ledgers, ledger_hash, write_lake
+from lakes import CORE, CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, PUBNET, core_ledgers, key, ledger_hash, write_lake
 from program import Program, job
-from stores import check, digests, held
+from stores import check, digests, execute, held
 
 
 def test_same_command_again_has_nothing_to_do(filled: Program, core_lake: Path, shared: Path) -> None:
@@ -95,20 +96,68 @@ def test_chunks_and_workers_change_nothing(ledgerfill: Program, core_lake: Path,
     assert all(count for count, _ in found[0].values())
 
 
-@pytest.mark.parametrize(("theirs", "ours", "broken"), [((3, 10), (11, 20), 11), ((15, 20), (5, 14), 15)])
-def test_ledgers_of_another_chain_are_not_joined(
-    ledgerfill: Program, core_lake: Path, shared: Path, theirs: tuple[int, int], ours: tuple[int, int], broken: int
+@pytest.fixture
+def other_lake(core_lake: Path, shared: Path) -> Path:
+    """A lake of another history of the same network."""
+    return write_lake(core_lake.with_name("other"), core_ledgers(shared, OTHER_CHAIN))
+
+
+def test_ledgers_of_another_chain_below_are_not_joined(
+    ledgerfill: Program, core_lake: Path, other_lake: Path, shared: Path
 ) -> None:
-    """Below and above, what is filled must link to what is there; nothing that does not is committed at the seam."""
-    other = write_lake(core_lake.with_name("other"), core_ledgers(shared, OTHER_CHAIN))
-    assert ledgerfill.backfill(other, *theirs).returncode == 0
-    ended, report = ledgerfill.report("backfill", *job(core_lake, *ours))
+    """What is filled must link to what is there below it: its first chunk ends the run, and nothing is committed."""
+    assert ledgerfill.backfill(other_lake, 3, 10).returncode == 0
+    ended, report = ledgerfill.report("backfill", *job(core_lake, 11, 20))
     assert ended.returncode == 1
-    assert report["error"]["ledger"] == broken
-    assert f"ledger {broken}" in ended.stderr
-    assert all(last < broken - 1 or first == theirs[0] for first, last in held(ledgerfill.database))
-    assert theirs in held(ledgerfill.database)
-    check(shared, ledgerfill.database, *theirs, "--file", f"streams/{OTHER_CHAIN}.xdr", "--others")
+    assert report["error"]["ledger"] == 11
+    assert "ledger 11" in ended.stderr
+    assert held(ledgerfill.database) == [(3, 10)]
+    check(shared, ledgerfill.database, 3, 10, "--file", f"streams/{OTHER_CHAIN}.xdr", "--others")
+
+
+def test_ledgers_of_another_chain_above_are_refused(
+    ledgerfill: Program, core_lake: Path, other_lake: Path, shared: Path
+) -> None:
+    """What is filled must link to what is there above it: a plan and a run are refused before anything is written."""
+    assert ledgerfill.backfill(other_lake, 15, 20).returncode == 0
+    for command in ("plan", "backfill"):
+        ended = ledgerfill(command, *job(core_lake, 5, 30))
+        assert ended.returncode == 2
+        assert "broken hash chain: ledger 15 follows" in ended.stderr
+        assert key(14) in ended.stderr
+    assert held(ledgerfill.database) == [(15, 20)]
+    assert ledgerfill.backfill(other_lake, 5, 14).returncode == 0
+    check(shared, ledgerfill.database, 5, 20, "--file", f"streams/{OTHER_CHAIN}.xdr", "--others")
+
+
+def test_seam_that_cannot_be_read_is_left_to_the_run(ledgerfill: Program, core_lake: Path, hole: int) -> None:
+    """A missing or damaged object at the upper seam is no reason to refuse: the run says what is the matter with it."""
+    assert ledgerfill.backfill(core_lake, hole + 1, LAST).returncode == 0
+    ended = ledgerfill.backfill(core_lake, FIRST, LAST, "--hole-deadline", 0.1)
+    assert ended.returncode == 1
+    assert f"object {key(hole)} is missing" in ended.stderr
+    (core_lake / key(hole)).write_bytes(b"damaged")
+    ended = ledgerfill.backfill(core_lake, FIRST, LAST)
+    assert ended.returncode == 1
+    assert f"corrupt ledger {hole} in {key(hole)}" in ended.stderr
+    assert held(ledgerfill.database) == [(FIRST, hole - 1), (hole + 1, LAST)]
+
+
+def test_wrong_stretch_is_dropped_as_the_docs_say(
+    ledgerfill: Program, core_lake: Path, other_lake: Path, shared: Path
+) -> None:
+    """The statements in docs/operating.md drop a stretch and leave the others; what is filled then is whole."""
+    assert ledgerfill.backfill(core_lake, 2, 10).returncode == 0
+    assert ledgerfill.backfill(other_lake, 15, 20).returncode == 0
+    docs = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    statements = docs.split("<<'SQL'\n")[1].split("SQL\n")[0]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        execute(ledgerfill.database, statements.replace(":first", "16").replace(":last", "20"))
+    assert held(ledgerfill.database) == [(2, 10), (15, 20)]
+    execute(ledgerfill.database, statements.replace(":first", "15").replace(":last", "20"))
+    assert held(ledgerfill.database) == [(2, 10)]
+    assert ledgerfill.backfill(core_lake, FIRST, LAST).returncode == 0
+    check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
 def test_trusted_hash_anchors_the_chain(ledgerfill: Program, core_lake: Path, shared: Path) -> None:
