@@ -91,5 +91,5 @@ def recent_runs(conn: psycopg.Connection, *, limit: int = 10, holder: int | None
 
 
 def table_bytes(conn: psycopg.Connection) -> dict[str, int]:
-    """Return what the big tables take on disk, indexes included."""
+    """Return about what the big tables take on disk, indexes included; each gets VACUUM when it is complete."""
     return dict(conn.execute(_SQL["sizes"]).fetchall())

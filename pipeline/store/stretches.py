@@ -49,6 +49,8 @@ def gaps(conn: psycopg.Connection, ledgers: LedgerRange) -> tuple[Gap, ...]:
 
 def hashes(conn: psycopg.Connection, ledgers: Sequence[int]) -> dict[int, bytes]:
     """Return the hashes of those of `ledgers` that are here, by sequence."""
+    if not ledgers:  # to find nothing would take a look at every segment
+        return {}
     return dict(conn.execute(_SQL["hashes"], {"ledgers": list(ledgers)}).fetchall())
 
 

@@ -1,10 +1,10 @@
 -- Which ledgers are here. Only the committer changes it.
 
 -- name: near
--- The stretches that overlap a range of ledgers or touch it, from below.
+-- The stretches that overlap a range of ledgers or touch it, from below; by the index of `stretches_apart`.
 SELECT first, last, previous_hash, first_hash, last_hash, job, run_id, updated_at
 FROM ledgerfill.ledger_stretches
-WHERE last >= %(first)s::int8 - 1 AND first <= %(last)s::int8 + 1
+WHERE int8range(first, last::int8 + 1, '[]') && int8range(%(first)s::int8, %(last)s::int8 + 1, '[]')
 ORDER BY first
 
 -- name: hashes

@@ -1,10 +1,11 @@
 -- The store's version: one number that says which of the program's tables are there and how they are to be read.
 
 -- name: found
--- What is there: the version table, or else how many objects stand in a schema of this name.
-SELECT to_regclass('ledgerfill.store_version') IS NOT NULL,
-    (SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = 'ledgerfill')
+-- What is there: the version table, or else how many objects stand in a schema of this name; in a store they are thousands.
+SELECT t.there, CASE WHEN t.there THEN 0 ELSE (
+    SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'ledgerfill') END
+FROM (SELECT to_regclass('ledgerfill.store_version') IS NOT NULL AS there) t
 
 -- name: read
 -- The number; one row, or it is no version of ours.
