@@ -43,8 +43,10 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         conn = stack.enter_context(closing(database.connect()))
         network.check(conn, opened.network_passphrase)
         check_held(settings, conn)
-        job = _Backfill(settings, database, opened, conn, _account(database, observer))
-        if not stretches.gaps(conn, opened.wanted) and not segments.due(conn):
+        nothing = not stretches.gaps(conn, opened.wanted) and not segments.due(conn)
+        account = Account(observer) if nothing else _account(database, observer)  # which looks at every process
+        job = _Backfill(settings, database, opened, conn, account)
+        if nothing:
             logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
             return job.report(Finish("success"), ())
         this = books.new_run(conn)
