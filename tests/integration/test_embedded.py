@@ -135,6 +135,15 @@ def test_stop_ends_every_process_and_may_be_repeated(serve: Serve, processes: Ca
     assert server.stop() is False
 
 
+def test_stop_in_a_home_that_is_none_finds_nothing(tmp_path: Path):
+    """A file in the place of the home, or of a folder above it, holds no server that could run."""
+    file = tmp_path / "file"
+    file.touch()
+    for home in (file, file / "home"):
+        assert EmbeddedServer(home).stop() is False
+        assert EmbeddedServer(home).status().state == "absent"
+
+
 def test_stop_does_not_wait_for_open_sessions(serve: Serve):
     """A session that somebody left open does not keep the server up."""
     server = serve()

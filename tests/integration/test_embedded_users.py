@@ -86,6 +86,16 @@ def test_an_ordinary_user_needs_nothing_else(nobodys: Path):
 
 
 @root_only
+def test_stop_in_a_home_that_is_read_only_finds_nothing(nobodys: Path):
+    """Where nothing can be written and nothing runs there is nothing to stop, and that is fine."""
+    home = nobodys / "read-only"
+    home.mkdir(mode=0o500)
+    os.chown(home, NOBODY, NOBODY)
+    assert as_nobody("stop", nobodys, LEDGERFILL_HOME=str(home)) == "False"
+    assert "cannot write into" in as_nobody("ensure_running", nobodys, LEDGERFILL_HOME=str(home))
+
+
+@root_only
 def test_another_users_home_is_refused(serve: Serve, nobodys: Path):
     """Neither root nor an ordinary user writes into a home that belongs to somebody else."""
     for action in (serve(nobodys).ensure_running, serve(nobodys).stop, serve(nobodys).status):

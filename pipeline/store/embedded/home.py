@@ -34,7 +34,7 @@ def owned_by_caller(home: Path) -> bool:
     """Return whether there is a home; `Refused` where it is another user's."""
     try:
         owner = home.stat().st_uid
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise Refused(f"cannot reach {home}: {error.strerror}: {_ELSEWHERE}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -21,7 +20,7 @@ from pipeline.store.embedded import account, binaries, layout, locks, postmaster
 from pipeline.store.embedded.account import Account
 from pipeline.store.embedded.binaries import Binaries
 from pipeline.store.embedded.home import open_home, owned_by_caller
-from pipeline.store.embedded.wait import Wait, last_line
+from pipeline.store.embedded.wait import Wait, failure_in
 
 logger = logging.getLogger(__name__)
 _USER, _DATABASE = "ledgerfill", "postgres"
@@ -159,8 +158,13 @@ class EmbeddedServer:
         """Stop the server and wait for its last process; return whether one ran. None running is fine."""
         if not owned_by_caller(self.home):
             return False
-        with self._alone():
-            return self._stop()
+        try:
+            with self._alone():
+                return self._stop()
+        except ServerFailed:  # a home where nothing can be written
+            if self.state() in ("absent", "stopped"):
+                return False
+            raise
 
     def reset(self) -> None:
         """Stop the server and delete the store, of whatever version it is."""
@@ -251,7 +255,7 @@ class EmbeddedServer:
             code, text = user.output(command if self._durable else [*command, "--no-sync"], pass_fds=(held,))
         given.unlink()
         if code != 0:
-            reason = _failure(text) if text else f"exit code {code}"
+            reason = failure_in(text) if text else f"exit code {code}"
             raise ServerFailed(f"cannot make a PostgreSQL store in {self._layout.store}: {reason}")
 
     def _bring_up_to_date(self, programs: Binaries) -> None:
@@ -286,7 +290,7 @@ class EmbeddedServer:
             return
         said = self._layout.log.read_bytes()[written:].decode(errors="replace")
         if "Address already in use" not in said or attempts + 1 >= _PORT_ATTEMPTS:
-            raise ServerFailed(f"the embedded PostgreSQL did not start: {_failure(said)} (see {self._layout.log})")
+            raise ServerFailed(f"the embedded PostgreSQL did not start: {failure_in(said)} (see {self._layout.log})")
 
     def _code_of(self, starter: subprocess.Popen[bytes]) -> int:
         wait = Wait("the embedded PostgreSQL to start", self._layout.log)
@@ -359,14 +363,6 @@ class EmbeddedServer:
 
 def _state(found: postmaster.Postmaster | None) -> str:
     return "stopped" if found is None else {"ready": "running"}.get(found.state, found.state or "starting")
-
-
-def _failure(said: str) -> str:
-    """Return what a server, or `initdb`, gave as its reason among all that it said."""
-    for reason in (r"(?:FATAL|PANIC):\s+(.*)", r"error:\s+(.*)", r"(child process was .*)"):
-        if found := re.findall(reason, said):
-            return str(found[-1])
-    return last_line(said) or "it said nothing"
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from pathlib import Path
 
@@ -41,3 +42,11 @@ class Wait:
 def last_line(text: str) -> str:
     """Return the last line that is not empty."""
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def failure_in(said: str) -> str:
+    """Return what a server, or `initdb`, gave as its reason among all that it said."""
+    for reason in (r"(?:FATAL|PANIC):\s+(.*)", r"error:\s+(.*)", r"(child process was .*)"):
+        if found := re.findall(reason, said):
+            return str(found[-1])
+    return last_line(said) or "it said nothing"
