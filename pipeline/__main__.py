@@ -63,15 +63,28 @@ def _guarded(tokens: list[str]) -> int:
 def _run(tokens: list[str]) -> int:
     from pipeline.cli.app import make_app
 
-    result = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     try:
+        result = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
+        if not _is_of_standard_output(error):
+            raise
         _silence()
         return _complain(f"cannot write to standard output: {error.strerror}", FAILED)
     return result if isinstance(result, int) else 0
+
+
+def _is_of_standard_output(error: OSError) -> bool:
+    """Return whether it was standard output that could not be written, which no error says of itself: try it."""
+    if error.filename is not None:
+        return False
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError as again:
+        return again.errno == error.errno
+    return False
 
 
 def _open_closed_streams() -> None:

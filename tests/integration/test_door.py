@@ -217,14 +217,15 @@ def test_reader_that_leaves_is_no_traceback(tmp_path: Path) -> None:
     printing.stderr.close()
 
 
-def test_standard_output_that_is_full_is_named(tmp_path: Path) -> None:
-    """What could not be printed is said in one line, whoever printed it."""
-    for arguments in (["status"], ["store", "status"]):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_is_full_is_named(tmp_path: Path, unbuffered: str) -> None:
+    """What could not be printed is said in one line, whoever printed it, and whether at once or at the end."""
+    for arguments in (["status"], ["store", "status"], ["--version"], ["--help"]):
         with Path("/dev/full").open("w") as full:
             ended = subprocess.run(
                 [*PROGRAM, *arguments],
                 cwd=tmp_path,
-                env=environment(tmp_path),
+                env=environment(tmp_path) | {"PYTHONUNBUFFERED": unbuffered},
                 stdout=full,
                 stderr=subprocess.PIPE,
                 text=True,
