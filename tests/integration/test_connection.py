@@ -7,6 +7,7 @@ import shutil
 import socket
 import struct
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -53,6 +54,15 @@ def test_sessions_are_limited_and_named(database: str):
             )
         }
     assert list(found.values()) == ["ledgerfill", "1500ms", "20s", "3s", "a test", "5MB"]
+
+
+def test_a_session_may_be_idle_for_as_long_as_a_run_takes(database: str):
+    """A server or database that ends idle sessions does not end the one that holds a run's lock."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(f"ALTER DATABASE {owner.info.dbname} SET idle_session_timeout = '100ms'")
+    with closing(connect(database)) as conn:
+        time.sleep(0.5)
+        assert setting(conn, "idle_session_timeout") == "0"
 
 
 def test_connect_writes_nothing(database: str):
