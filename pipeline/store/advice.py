@@ -1,7 +1,8 @@
 """Which settings of a server hold a load back, or endanger what it loads; `ask` reads them, `advise` is pure.
 
 A setting has a rule where a difference was measured (docs/operating.md) or follows from what it means. So those have
-none that a COPY and an index build are indifferent to: autovacuum, `work_mem`, `wal_level`, `effective_io_concurrency`.
+none that a COPY and an index build are indifferent to (autovacuum, `work_mem`, `wal_level`), nor those that sessions
+of a run set for themselves (`maintenance_work_mem`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ _LEAST = {
     "wal_buffers": ("16MB", "a COPY stops to write WAL each time they are full"),
     "shared_buffers": ("128MB", "pages of indexes are written out, and read again for the next row"),
 }
-_MOST_SORTING, _BEST_SORTING = "256MB", "64MB"
 _WAITED_FOR = {"on": "written it to disk", "remote_write": "received it", "remote_apply": "applied it"}
 
 
@@ -51,7 +51,7 @@ class Advice:
 
 def ask(conn: psycopg.Connection, connections: int) -> tuple[Advice, ...]:
     """Return the advice for the server of `conn` and a run that takes so many connections to it."""
-    names = ["fsync", "wal_compression", "synchronous_commit", "synchronous_standby_names", "maintenance_work_mem"]
+    names = ["fsync", "wal_compression", "synchronous_commit", "synchronous_standby_names"]
     rows = conn.execute(_SQL["settings"], {"names": [*names, *_LEAST, *_NUMBERS]}).fetchall()
     row = conn.execute(_SQL["sessions"]).fetchone()
     settings = {name: Setting(value, restart) for name, value, restart in rows}
@@ -90,9 +90,6 @@ def _proposals(values: Mapping[str, str], sessions: int, connections: int) -> It
             yield name, least, reason
     if values.get("wal_compression") in ("on", "pglz"):
         yield "wal_compression", "off", "pglz is slow, and compresses every page of a new index"
-    if _below(_MOST_SORTING, values.get("maintenance_work_mem", "")):
-        reason = "an index build sorts faster in what the processor's cache holds"
-        yield "maintenance_work_mem", _BEST_SORTING, reason
 
 
 def _room(values: Mapping[str, str], sessions: int, connections: int) -> Iterator[tuple[str, str, str]]:
