@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_right
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pipeline.bounds import CoordinatorConfig
@@ -38,18 +40,16 @@ def make_plan(settings: JobSettings, source: OpenSource, gaps: tuple[Gap, ...]) 
 
 def sample(parts: list[LedgerRange]) -> list[int]:
     """Return ledgers spread evenly over `parts`, their two ends among them."""
-    total = sum(map(len, parts))
+    ends = list(accumulate(map(len, parts)))  # places behind each part
+    total = ends[-1] if ends else 0
     count = min(SAMPLES, total)
     places = {round(step * (total - 1) / max(count - 1, 1)) for step in range(count)}
-    return [_nth(parts, place) for place in sorted(places)]
+    return [_nth(parts, ends, place) for place in sorted(places)]
 
 
-def _nth(parts: list[LedgerRange], place: int) -> int:
-    for part in parts:
-        if place < len(part):
-            return part.first + place
-        place -= len(part)
-    raise IndexError(place)
+def _nth(parts: list[LedgerRange], ends: list[int], place: int) -> int:
+    number = bisect_right(ends, place)
+    return parts[number].last + 1 - (ends[number] - place)
 
 
 def check_trusted(settings: JobSettings, wanted: LedgerRange) -> None:
