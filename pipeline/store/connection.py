@@ -23,6 +23,7 @@ _SCHEMA = "ledgerfill"
 _PREFIX = re.compile(
     r"^(?:connection (?:failed|is bad): )?(?:connection to server (?:at|on) .*? failed: )?(?:FATAL: +)?"
 )
+_UNKNOWN = re.compile(r'^invalid URI query parameter: "(\w+)"')
 _LASTING = re.compile(
     r"authentication failed|no password supplied|pg_hba\.conf|does not exist|permission denied|certificate"
     r"|does not support SSL|startup parameter",
@@ -130,8 +131,12 @@ def cancel(conn: psycopg.Connection) -> None:
 def _parameters(url: str) -> dict[str, str]:
     try:
         found = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-    except psycopg.ProgrammingError:
-        # Its text quotes what it could not read, the password as likely as anything.
+    except psycopg.ProgrammingError as error:
+        # Its text quotes what it could not read, the password as likely as anything: not so the name of a parameter,
+        # unless an @ behind it makes it a part of one.
+        unknown = _UNKNOWN.search(str(error))
+        if unknown and "@" not in url.rpartition("?")[2]:
+            raise Refused(f"cannot read the database URL: there is no parameter {unknown[1]}") from None
         raise Refused("cannot read the database URL: expected postgresql://user@host:port/database") from None
     if "@" in found.get("host", "")[1:]:  # the rest of a password that holds one; in front it names an abstract socket
         raise Refused("cannot read the database URL: in a password, an @ is written as %40")

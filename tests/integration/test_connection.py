@@ -118,6 +118,19 @@ def test_a_url_that_cannot_be_read(url: str):
     assert "cannot read the database URL" in str(refusal(url))
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (f"postgresql://me:{SECRET}@host/books?bogus=1", "there is no parameter bogus"),
+        (f"postgresql://host/books?connect_timeout=1&bogus=1&password={SECRET}", "there is no parameter bogus"),
+        ("postgresql://me:begin/x?marker=1@host/books", "expected postgresql://user@host:port/database"),
+    ],
+)
+def test_a_parameter_that_libpq_does_not_know_is_named(url: str, message: str):
+    """What is misspelt is said, unless it may be a part of a password that nobody encoded."""
+    assert str(refusal(url)) == f"cannot read the database URL: {message}"
+
+
 def test_a_password_with_an_at_sign_is_not_taken_for_a_host(free_port: int):
     """An @ that nobody encoded ends the password for libpq, and the rest of it must not be shown as a host."""
     found = str(refusal(f"postgresql://me:begin@{SECRET}@127.0.0.1:{free_port}/books"))
