@@ -22,12 +22,23 @@ from pipeline import secrets
 from workers.messages import HASH_BYTES, MAX_LEDGER
 
 PREFIX = "LEDGERFILL_"
-Ledger = Annotated[int, Field(ge=1, le=MAX_LEDGER)]
-Count = Annotated[int, Field(ge=1)]
+
+
+def _no_truth(given: object) -> object:
+    """Refuse what pydantic takes for 1 or 0: `workers = true` in a file."""
+    if isinstance(given, bool):
+        raise ValueError("expected a number")  # pydantic's way to be told
+    return given
+
+
+_Number = BeforeValidator(_no_truth)
+Ledger = Annotated[int, Field(ge=1, le=MAX_LEDGER), _Number]
+Count = Annotated[int, Field(ge=1), _Number]
 Auto = Annotated[Count | None, BeforeValidator(lambda given: None if given == "auto" else given)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), _Number]
 _WINDOW_BYTES_A_WORKER = 256 << 20
 _LEAST_BYTES = 1 << 20
+Bytes = Annotated[ByteSize, Field(ge=_LEAST_BYTES), _Number]
 _LEAST_CONNECTIONS = 2  # one copies while the other commits
 _MORE_WORKERS_A_CORE = 3  # that read ahead from a slow source
 
@@ -102,17 +113,24 @@ class SourceSettings(Settings):
     """Where ledgers come from, and what is known of them beforehand."""
 
     source: str = Field(min_length=1)
-    network_passphrase: str | None = None  # None: the manifest's
+    network_passphrase: str | None = Field(default=None, min_length=1)  # None: the manifest's
     trusted: Annotated[tuple[tuple[Ledger, bytes], ...], BeforeValidator(_trusted)] = Field(
         default=(), alias="trusted_hash"
     )
     ledgers_per_object: Count | None = None  # None, for these three: the manifest's
     objects_per_partition: Count | None = None
     suffix: Literal[".xdr.zst", ".xdr.zstd"] | None = None
-    max_object_bytes: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] = ByteSize(256 << 20)  # plain bytes of one object
+    max_object_bytes: Bytes = ByteSize(256 << 20)  # plain bytes of one object
     fetch_timeout_s: Seconds = Field(default=15.0, alias="fetch_timeout")
     fetch_attempts: Count = 4
     fetch_concurrency: Count = 64  # objects at once, by each worker; 50 ms each, that is 1,280 a second
+
+    @field_validator("source")
+    @classmethod
+    def _names_a_file(cls, source: str) -> str:
+        if source == "stream:":
+            raise ValueError("expected stream:FILE")
+        return source
 
     @property
     def source_shown(self) -> str:
@@ -133,7 +151,7 @@ class EngineSettings(Settings):
     connections_given: Auto = Field(default=None, alias="connections")
     chunk_ledgers: Count | None = None  # None: by cost
     window: Count | None = None  # chunks; None: 4 a worker
-    window_size: Annotated[ByteSize, Field(ge=_LEAST_BYTES)] | None = Field(default=None, alias="window_bytes")
+    window_size: Bytes | None = Field(default=None, alias="window_bytes")
     max_attempts: Count = 3
     stall_floor_s: Seconds = Field(default=20.0, alias="stall_floor")
     stall_ceiling_s: Seconds = Field(default=600.0, alias="stall_ceiling")

@@ -81,6 +81,14 @@ def test_what_was_not_said_follows_from_the_workers() -> None:
     assert (settings.window_chunks, settings.window_bytes) == (5, 64 << 20)
 
 
+@pytest.mark.parametrize("name", ["workers", "start_ledger", "stall_floor", "window_bytes", "connections", "window"])
+def test_a_truth_is_no_number(name: str) -> None:
+    """What a file says with `true` is not taken for 1."""
+    Path("ledgerfill.toml").write_text(f"{name} = true")
+    with pytest.raises(Refused, match=f"{name} in ledgerfill.toml is True: expected a number"):
+        load(BackfillSettings, {"source": "lake"} if name == "start_ledger" else NEEDED)
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -97,6 +105,8 @@ def test_what_was_not_said_follows_from_the_workers() -> None:
         ({"trusted_hash": ["7:abcd"]}, ["--trusted-hash", "64 hex digits", "7:abcd"]),
         ({"trusted_hash": [f"7:{HASH}", f"7:{'cd' * 32}"]}, ["two hashes for ledger 7"]),
         ({"source": "stream:x"}, ["--network-passphrase"]),
+        ({"source": "stream:", "network_passphrase": "Test"}, ["--source is 'stream:': expected stream:FILE"]),
+        ({"network_passphrase": ""}, ["--network-passphrase is ''", "at least 1 character"]),
         ({"config": "nowhere.toml"}, ["nowhere.toml", "No such file"]),
     ],
 )
