@@ -29,6 +29,8 @@ LOADING: Mapping[str, str] = MappingProxyType(
         "wal_writer_flush_after": "4MB",
         # The cores are busy with COPY and decoding; indexes that are built at once are built by several connections.
         "max_parallel_maintenance_workers": "0",
+        # Rows are frozen soon after they come, before a checkpoint makes that dear: see `make` in sql/segments.sql.
+        "autovacuum_naptime": "5s",
     }
 )
 # Otherwise, as PostgreSQL has them: a short recovery, little disk held by WAL, few wake-ups.
@@ -40,6 +42,7 @@ SERVING: Mapping[str, str] = MappingProxyType(
         "wal_writer_delay": "200ms",
         "wal_writer_flush_after": "1MB",
         "max_parallel_maintenance_workers": "2",
+        "autovacuum_naptime": "1min",
     }
 )
 

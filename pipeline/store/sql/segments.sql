@@ -11,8 +11,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('ledgerfill segments', 0))
 
 -- name: make
 -- A table like the whole one. Attached afterwards, for CREATE TABLE … PARTITION OF would stop every reader of the whole.
+-- While it is filled autovacuum freezes what has come: a page that is frozen before the next checkpoint is not logged whole.
 CREATE TABLE ledgerfill.{part} (LIKE ledgerfill.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS)
-WITH (autovacuum_enabled = off)
+WITH (autovacuum_vacuum_insert_threshold = 200000, autovacuum_vacuum_insert_scale_factor = 0, autovacuum_freeze_min_age = 0,
+      autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647)
 
 -- name: attach
 -- Gives it every index of the whole table: the cheap ones.
@@ -55,7 +57,8 @@ VACUUM (FREEZE, ANALYZE) ledgerfill.{part}
 
 -- name: tend
 -- From here on the server looks after it as after any table.
-ALTER TABLE ledgerfill.{part} RESET (autovacuum_enabled)
+ALTER TABLE ledgerfill.{part} RESET (autovacuum_vacuum_insert_threshold, autovacuum_vacuum_insert_scale_factor,
+    autovacuum_freeze_min_age, autovacuum_vacuum_cost_delay, autovacuum_analyze_threshold)
 
 -- name: complete
 -- Every index is there.
