@@ -111,7 +111,7 @@ def line(found: ServerStatus) -> str:
     known += [f"process {found.pid}"] if found.pid else []
     known += [f"PostgreSQL {found.version}"] if found.version else []
     known += [units.size(found.data_bytes)] if found.data_bytes else []
-    return ", ".join([*known, f"under {found.home}"])
+    return ", ".join([*known, f"under {found.home}"]) + (f": {found.unusable}" if found.unusable else "")
 
 
 def document(found: ServerStatus) -> dict[str, object]:
@@ -123,4 +123,5 @@ def document(found: ServerStatus) -> dict[str, object]:
         "url": found.url,
         "version": found.version,
         "data_bytes": found.data_bytes,
+        "unusable": found.unusable,
     }

@@ -177,6 +177,7 @@ def test_status_tells_without_touching(serve: Serve):
     assert found.url == url.replace(url.split(":")[2].split("@")[0], "").replace(":@", "@")
     assert os.getpgid(found.pid) == found.pid
     assert found.data_bytes > 10_000_000
+    assert found.unusable is None
     server.stop()
     assert (server.status().state, server.status().pid, server.running_url()) == ("stopped", None, None)
     assert server.state() == "stopped"
@@ -203,6 +204,8 @@ def test_a_store_of_another_version_is_refused(serve: Serve, text: str | None, m
     with pytest.raises(Refused, match=message) as refused:
         server.ensure_running()
     assert "ledgerfill store reset" in str(refused.value)
+    if "too old" not in message:
+        assert server.status().unusable == str(refused.value)
     assert (store / "precious").exists()
     server.reset()
     assert not store.exists()

@@ -106,6 +106,19 @@ def bring_up_to_date(
 
     Raises `Refused`, saying what to do.
     """
+    number = checked(layout, major, newest=newest)
+    while number < newest:
+        step = transitions.get(number)
+        if step is None:
+            raise Refused(f"{layout.store} has layout {number}, too old for this program: {RESET}")
+        logger.info("bringing %s from layout %s to %s", layout.store, number, number + 1)
+        step(layout)
+        number += 1
+        write_version(layout.store, number, major)
+
+
+def checked(layout: Layout, major: int, *, newest: int = LAYOUT) -> int:
+    """Return the layout's number; `Refused` where this program or its PostgreSQL cannot use the folder."""
     number, made_by = read_version(layout.store)
     if number > newest:
         raise Refused(
@@ -116,14 +129,16 @@ def bring_up_to_date(
             f"{layout.store} was made by PostgreSQL {made_by}, this program brings {major}: "
             f"use the ledgerfill that made it, or {RESET}"
         )
-    while number < newest:
-        step = transitions.get(number)
-        if step is None:
-            raise Refused(f"{layout.store} has layout {number}, too old for this program: {RESET}")
-        logger.info("bringing %s from layout %s to %s", layout.store, number, number + 1)
-        step(layout)
-        number += 1
-        write_version(layout.store, number, major)
+    return number
+
+
+def unusable(layout: Layout, major: int) -> str | None:
+    """Return what `checked` would refuse it with, or None."""
+    try:
+        checked(layout, major)
+    except Refused as refused:
+        return str(refused)
+    return None
 
 
 def sync(folder: Path) -> None:

