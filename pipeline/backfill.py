@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -105,7 +106,8 @@ class _Backfill:
         wanted = self._source.wanted
         try:
             with closing(self._database.connect(_AT_THE_END)) as conn:
-                report = self.report(finish, tuple(gap.ledgers for gap in stretches.gaps(conn, wanted)))
+                lacks = tuple(gap.ledgers for gap in stretches.gaps(conn, wanted))
+                report = replace(self.report(finish, lacks), complete=not (lacks or segments.due(conn)))
                 error = report.error.message if report.error else None
                 document = report_json.text(report_json.run_document(report))
                 books.end_run(conn, this, outcome=report.outcome, error=error, report=document)

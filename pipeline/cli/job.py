@@ -68,7 +68,7 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
             failed = watch.report or unreported(settings, error, began=True)
             write_report(report_json.run_document(failed), settings.report)
             raise
-    if report.exit_code and report.outcome != "refused" and report.resume is None:
+    if report.exit_code and report.outcome != "refused" and not report.complete and report.resume is None:
         report = replace(report, resume=resume_command(settings))
     written = write_report(report_json.run_document(report), settings.report)
     if report.error:

@@ -96,6 +96,7 @@ class RunReport:
     peak_memory: Mapping[str, int] = field(default_factory=dict)  # bytes by process: `coordinator`, `worker 1`, …
     versions: Mapping[str, str] = field(default_factory=dict)  # what the caller knows, such as `postgresql`
     error: RunError | None = None
+    complete: bool = False  # nothing of the range is left to do, no index either, however the run ended
     resume: str | None = None  # the exact command
 
     @property

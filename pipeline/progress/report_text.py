@@ -76,7 +76,8 @@ def _where(error: RunError) -> Iterator[str]:
 
 
 def _rows(rows: Mapping[str, int]) -> str:
-    return f"{units.count(sum(rows.values()))}: " + ", ".join(f"{units.count(n)} {table}" for table, n in rows.items())
+    counts = (units.plural(n, table.removesuffix("s")) for table, n in rows.items())
+    return f"{units.count(sum(rows.values()))}: " + ", ".join(counts)
 
 
 def _speed(report: RunReport) -> str:

@@ -72,6 +72,7 @@ def test_books_keep_the_report(settings, conn: psycopg.Connection) -> None:
     report = backfill.run(settings(), Silent())
     outcome, error, kept = last_run(conn)
     assert (report.outcome, outcome, error) == ("success", "success", None)
+    assert report.complete
     assert kept is not None
     assert (kept["range"], kept["committed"], kept["rows"]) == ([FIRST, LAST], [[FIRST, LAST]], dict(report.rows))
 
@@ -81,6 +82,17 @@ def test_genesis_is_refused(settings, conn: psycopg.Connection) -> None:
     with pytest.raises(Refused, match="a lake begins with ledger 2"):
         backfill.run(settings(start_ledger=1), Silent())
     assert last_run(conn) is None
+
+
+def test_run_that_ended_at_a_hole_is_not_complete(settings, lake: Path) -> None:
+    """There is something left to do, so there is a command that does it."""
+    (hole,) = lake.glob("*/*--15.xdr.zst")
+    hole.rename(lake / "away")
+    try:
+        report = backfill.run(settings(hole_deadline_s=0.1), Silent())
+    finally:
+        (lake / "away").rename(hole)
+    assert (report.outcome, report.missing[-1].last, report.complete) == ("failed", LAST, False)
 
 
 def test_run_that_a_signal_broke_off_is_written_down_as_interrupted(settings, conn: psycopg.Connection) -> None:

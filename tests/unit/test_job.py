@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.cli.job import run
 from pipeline.config import BackfillSettings
-from pipeline.errors import BackfillError, Refused, RunHeld
+from pipeline.errors import BackfillError, Interrupted, Refused, RunHeld
 from pipeline.progress.report import RunError, RunInfo, RunReport
 from pipeline.progress.watch import Watch
 from workers.messages import LedgerRange
@@ -89,6 +89,18 @@ def test_report_that_was_finished_stands_before_the_error(tmp_path: Path) -> Non
 
     assert run(settings(file), ends) == 1
     assert json.loads(file.read_text())["ledgers"] == 3
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_run_that_left_nothing_to_do_is_not_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, complete: bool
+) -> None:
+    """A run that was stopped behind its last commit has no command that goes on; its exit code stays."""
+    stopped = RunReport(
+        outcome="interrupted", wanted=WANTED, committed=(WANTED,), complete=complete, error=RunError.of(Interrupted(2))
+    )
+    assert run(settings(tmp_path / "run.json"), lambda _: stopped) == 130
+    assert ("the same command goes on from there" in capsys.readouterr().out) is not complete
 
 
 def test_success_without_its_report_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

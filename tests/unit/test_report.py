@@ -174,6 +174,12 @@ def test_text_says_where_the_resume_command_finds_its_password() -> None:
     assert lines[-2].endswith(FAILED.resume or "")
 
 
+def test_rows_are_counted_in_words_that_fit() -> None:
+    """One row is no rows."""
+    one = replace(DONE, rows={"ledgers": 1, "transactions": 1, "operations": 2, "events": 0})
+    assert "  rows       4: 1 ledger, 1 transaction, 2 operations, 0 events" in list(report_text.run_lines(one))
+
+
 def test_text_of_a_success_and_of_nothing_to_do() -> None:
     """A run that filled its range says so, and one that found it filled says that."""
     assert next(report_text.run_lines(DONE)) == "done: ledgers 2-101 are in the embedded store"
