@@ -13,8 +13,7 @@ from workers.messages import Failure
 def read_object(folder: Path, key: str, most_bytes: int) -> bytes:
     """Return a whole file. `OSError`; `SourceError` where it is missing or has more than `most_bytes`."""
     try:
-        # Without waiting: a pipe in the place of an object would never open.
-        file = os.open(f"{folder}/{key}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = os.open(f"{folder}/{key}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise _missing(key) from error
     try:
