@@ -91,5 +91,4 @@ class Account:
     @property
     def peak_memory(self) -> dict[str, int]:
         """Resident bytes by process at their highest."""
-        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"coordinator": kib << 10, **self._peak_memory}
+        return {"coordinator": usage.peak_bytes(), **self._peak_memory}

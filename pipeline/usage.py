@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,18 @@ def machine_s() -> float:
         int(ticks) * TICK_S for ticks in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:8]
     )
     return user + nice + system + irq + softirq
+
+
+def peak_bytes() -> int:
+    """Return the most bytes that were resident in this process since its program began.
+
+    `ru_maxrss` also counts what the process held before that: the whole of a large one that has started it.
+    """
+    try:
+        lines = (_PROC / "self" / "status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):  # no /proc, or none that says so
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def private_bytes(pid: int) -> int:

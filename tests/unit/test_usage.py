@@ -64,3 +64,14 @@ def test_machine_is_charged_for_everybody() -> None:
     while time.process_time() - own < 0.3:
         pass
     assert usage.machine_s() - before >= LEAST_S
+
+
+def test_peak_is_of_this_program_alone() -> None:
+    """A small program that a large one has started says its own peak, not that of who started it."""
+    large = (
+        "import subprocess, sys; held = b'x' * (200 << 20); "
+        "code = 'from pipeline import usage; print(usage.peak_bytes())'; "
+        "subprocess.run([sys.executable, '-c', code])"
+    )
+    said = subprocess.run([sys.executable, "-c", large], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert 1 << 20 < int(said) < 100 << 20
