@@ -98,7 +98,7 @@ def _fill_and_complete(costs: Costs, lake: inputs.Input, ready: Sequence[Rows]) 
                 conn.execute(sql.SQL(what + " {}").format(part))
     for index in segments.INDEXES:
         with costs.of(f"index {index.table} ({', '.join(index.columns)})"):
-            conn.execute(index.build(LEDGERS))
+            index.build(conn, LEDGERS)
 
 
 def _measure_columns(costs: Costs, table: str, rounds: int) -> None:

@@ -69,7 +69,7 @@ def _make(ground: Scratch, first: int, count: int) -> tuple[float, float]:
 
 def _complete(conn: psycopg.Connection, segment: Segment) -> None:
     for index in segments.INDEXES:
-        conn.execute(index.build(segment))
+        index.build(conn, segment)
     segments.complete(conn, segment, full=True)
 
 

@@ -7,16 +7,17 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import psycopg
-from psycopg import sql
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
 from pipeline.store import queries, segments
 from pipeline.store.connection import Limits, cancel
 from pipeline.store.reconnect import retrying
+from workers.messages import TABLES
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("segments")
@@ -72,17 +73,14 @@ class Finisher:
         # Asked before: what comes after that is not frozen.
         full = self._with_connection(lambda conn: segments.is_full(conn, segment))
         # First frozen: building an index would mark each row as committed, and log its page whole, once more.
-        self._side_by_side(segments.settling(segment))
-        self._side_by_side(index.build(segment) for index in segments.INDEXES)
+        self._side_by_side(partial(segments.settle, segment=segment, table=table) for table in reversed(TABLES))
+        self._side_by_side(partial(index.build, segment=segment) for index in segments.INDEXES)
         self._with_connection(lambda conn: segments.complete(conn, segment, full=full))
         logger.info("every index of the segment of ledgers %s is built", segment.ledgers)
 
-    def _side_by_side(self, statements: Iterable[sql.Composed]) -> None:
-        for done in [self._threads.submit(self._execute, statement) for statement in statements]:
+    def _side_by_side(self, works: Iterable[Callable[[psycopg.Connection], None]]) -> None:
+        for done in [self._threads.submit(self._with_connection, work) for work in works]:
             done.result()
-
-    def _execute(self, statement: sql.Composed) -> None:
-        self._with_connection(lambda conn: conn.execute(statement))
 
     def _with_connection(self, work: Callable[[psycopg.Connection], T]) -> T:
         """Do what can be done twice: again where its connection breaks."""

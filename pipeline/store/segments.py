@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -25,17 +24,16 @@ class Index:
     name: str  # behind that of the segment's table
     unique: bool = False
 
-    def build(self, segment: Segment) -> sql.Composed:
-        """Return the statement that builds it, or does nothing where it is there."""
-        return queries.template(
-            _SQL["build"],
-            {
-                "kind": sql.SQL("UNIQUE INDEX" if self.unique else "INDEX"),
-                "index": sql.Identifier(f"{part(self.table, segment)}_{self.name}"),
-                "part": sql.Identifier(part(self.table, segment)),
-                "columns": sql.SQL(", ").join(map(sql.Identifier, self.columns)),
-            },
-        )
+    def build(self, conn: psycopg.Connection, segment: Segment) -> None:
+        """Build it, or do nothing where it is there."""
+        conn.execute(_SQL["sort_memory"], {"part": part(self.table, segment)})
+        names = {
+            "kind": sql.SQL("UNIQUE INDEX" if self.unique else "INDEX"),
+            "index": sql.Identifier(f"{part(self.table, segment)}_{self.name}"),
+            "part": sql.Identifier(part(self.table, segment)),
+            "columns": sql.SQL(", ").join(map(sql.Identifier, self.columns)),
+        }
+        conn.execute(queries.template(_SQL["build"], names))
 
 
 # The longest first: what is left at the end of a run is then shared out evenly over the connections.
@@ -83,10 +81,9 @@ def unindexed(conn: psycopg.Connection) -> list[Segment]:
     return [Segment(first) for (first,) in conn.execute(_SQL["unindexed"])]
 
 
-def settling(segment: Segment) -> Iterator[sql.Composed]:
-    """Iterate over the statements that freeze and analyse its tables, each on its own outside of a transaction."""
-    for table in reversed(TABLES):
-        yield queries.template(_SQL["settle"], {"part": sql.Identifier(part(table, segment))})
+def settle(conn: psycopg.Connection, segment: Segment, table: str) -> None:
+    """Freeze and analyse one of its tables; not within a transaction."""
+    conn.execute(queries.template(_SQL["settle"], {"part": sql.Identifier(part(table, segment))}))
 
 
 def is_full(conn: psycopg.Connection, segment: Segment) -> bool:

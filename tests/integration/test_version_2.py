@@ -55,7 +55,7 @@ def test_partitions_become_segments_and_keep_their_indexes(conn: psycopg.Connect
     checks = "SELECT count(*) FROM pg_constraint WHERE conname = 'holds_its_ledgers'"
     assert conn.execute(checks).fetchone() == (0,)
     for index in segments.INDEXES:  # each is there under the very name that a segment's has
-        conn.execute(index.build(Segment(0)))
+        index.build(conn, Segment(0))
     assert dict(conn.execute(INDEXES).fetchall()) == before
 
 

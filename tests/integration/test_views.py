@@ -35,7 +35,7 @@ def conn(store: str, tmp_path: Path) -> Iterator[psycopg.Connection[dict[str, ob
                 Committer(lambda: own, run).commit(handmade.chunk(tmp_path, first, last))
             for segment in segments.due(own):
                 for index in segments.INDEXES:
-                    own.execute(index.build(segment))
+                    index.build(own, segment)
         yield conn
 
 
