@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pipeline.plan import Gap
@@ -21,15 +21,18 @@ class ChunkState(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """A chunk that is not committed yet."""
+    """A chunk that is not committed yet, or a part of one that was split."""
 
     ledgers: LedgerRange
     gap: Gap
     size: int  # bytes of rows: estimated until they are there
     stored: int  # bytes in the source, estimated
+    part_of: LedgerRange | None = None  # the planned chunk that was split
     state: ChunkState = ChunkState.WAITING
-    attempt: Attempt | None = None  # whose result counts; all others are superseded
-    failures: int = 0  # attempts that ended badly, missing objects aside
+    attempts: list[Attempt] = field(default_factory=list)  # that count: one and its hedge
+    hedged: bool = False  # since it last waited: once, or who hangs at it would be followed by the next for ever
+    errors: list[tuple[int, str]] = field(default_factory=list)  # of attempts that ended badly, by their number
+    failures: int = 0  # how many, missing objects aside
     deaths: int = 0  # workers that died of it
     not_before: float = 0.0
     missing_since: float | None = None
@@ -37,13 +40,20 @@ class Chunk:
     result: Result | None = None
     in_order: bool = False  # whether everything before its result is there
 
+    @property
+    def planned(self) -> LedgerRange:
+        """The planned chunk that this is, or is a part of."""
+        return self.part_of or self.ledgers
+
     def take(self, result: Result) -> None:
         """Hold its result; its size is known from now on."""
-        self.state, self.attempt, self.result, self.size = ChunkState.HELD, None, result, result.done.row_bytes
+        self.attempts.clear()
+        self.state, self.result, self.size = ChunkState.HELD, result, result.done.row_bytes
 
     def wait(self, not_before: float) -> None:
         """Wait for a worker, not before a time; what is still under way for it is superseded."""
-        self.state, self.attempt, self.not_before = ChunkState.WAITING, None, not_before
+        self.attempts.clear()
+        self.state, self.not_before, self.hedged = ChunkState.WAITING, not_before, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +74,10 @@ class Attempt:
     chunk: Chunk
     worker: int
     path: str
-    deadline_s: float
     since: float  # when it began, or when it was the worker's turn to
     suspected: bool = False
 
     @property
     def superseded(self) -> bool:
         """Whether nobody waits for its result any more."""
-        return self.chunk.attempt is not self
+        return self not in self.chunk.attempts

@@ -5,7 +5,8 @@ It does no I/O and has no clock: the job delivers events and carries out actions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from pipeline.actions import (
@@ -13,10 +14,8 @@ from pipeline.actions import (
     Commit,
     CompleteSegment,
     Discard,
-    Dispatch,
     Finish,
     KillWorker,
-    Note,
     Outcome,
     StartWorker,
     Step,
@@ -27,6 +26,7 @@ from pipeline.chain import misfit
 from pipeline.chunk import Attempt, Chunk, ChunkState, Result
 from pipeline.commit_queue import CommitQueue
 from pipeline.crew import Crew, Worker
+from pipeline.dispatch import Dispatcher, note
 from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted, WorkersLost
 from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, WorkerDied
 from pipeline.events import SegmentCompleted as Completed
@@ -35,7 +35,7 @@ from pipeline.plan import Plan
 from pipeline.progress.snapshot import Snapshot
 from pipeline.segments import Segment, SegmentQueue
 from pipeline.staffing import Post, Staffing
-from pipeline.stall import GiveUp, Late, after_failure, lateness, next_step_at
+from pipeline.stall import GiveUp, TryAgain, after_failure
 from pipeline.supply import Supply
 from pipeline.tally import Tally
 from pipeline.window import Window
@@ -46,16 +46,27 @@ class Coordinator:
     """One run over a plan. Give it every event in the order they happen, and carry out each action it returns."""
 
     def __init__(
-        self, plan: Plan, config: CoordinatorConfig, *, result_dir: str, segments: SegmentQueue | None = None
+        self,
+        plan: Plan,
+        config: CoordinatorConfig,
+        *,
+        result_dir: str,
+        segments: SegmentQueue | None = None,
+        object_of: Callable[[int], str | None] = lambda _: None,
     ) -> None:
-        """Plan to write results to files in `result_dir`, named by their token, and to complete `segments`."""
+        """Plan to write results to files in `result_dir`, named by their token, and to complete `segments`.
+
+        `object_of` names the object of a ledger, for who died or hung at it and could not.
+        """
         self._plan, self._config = plan, config
         self._supply = Supply(plan)
+        self._object_of = object_of
         self._staffing = Staffing(
             Post(config.workers, config.more_workers), Post(config.connections, config.more_connections)
         )
         self._window = Window(config.most_chunks(config.workers), config.window_bytes)
         self._crew = Crew(result_dir)
+        self._dispatcher = Dispatcher(self._crew, self._window, self._supply, config.stall)
         self._chunks = sum(1 for _ in islice(plan.chunks(), config.workers + config.more_workers))
         self._hire_at = 0.0
         self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.connections)
@@ -109,17 +120,13 @@ class Coordinator:
         if len(self._crew) < self._most_workers:
             times.append(self._hire_at)
         times = [at for at in times if at > self._seen]  # what was past then waits for an event, not for time
-        for worker in self._crew:
-            if not worker.ready:
-                times.append(worker.since + self._config.stall.start_deadline_s)
-            elif attempt := worker.in_work:
-                times.append(next_step_at(attempt, holds_head=worker.has(self._window.head)))
+        times += self._dispatcher.steps_after(self._seen)
         return max(0.0, min(times) - now) if times else None
 
     def snapshot(self, now: float) -> Snapshot:
         """Return how the run stands."""
         head = self._window.head
-        attempt = head.attempt if head else None
+        attempt = head.attempts[0] if head and head.attempts else None
         tally, busy, starting = self._tally, self._crew.busy, self._crew.starting
         recent = ((ledgers, ChunkState.COMMITTED) for ledgers in tally.recent)
         return Snapshot(
@@ -171,22 +178,40 @@ class Coordinator:
             self._failed(attempt, done.failure, now, done)
         else:
             self._supply.learn(chunk, done.row_bytes)
+            self._dispatcher.patience.learn(chunk, done.row_bytes, now - attempt.since)
             self._hold(attempt, chunk.ledgers, done, now)
 
     def _failed(self, attempt: Attempt, failure: Failure, now: float, done: ChunkDone | None = None) -> None:
-        """Try the chunk again, or give it up: then its sound part, if any, is the last thing to be committed."""
+        """Try the chunk again, halve it, or give it up; nothing of these while another attempt may still bring it."""
         chunk = attempt.chunk
         verdict = after_failure(self._config.stall, chunk, failure, now)
-        if not isinstance(verdict, GiveUp):
+        chunk.errors.append((attempt.number, failure.reason))
+        others = [other.worker for other in chunk.attempts if other is not attempt]
+        if others and (failure.transient or failure.missing):
+            self._note("hedge", attempt, now, f"worker {others[0]} goes on alone: {failure.reason}")
+            self._take_back(attempt, now)
+        elif isinstance(verdict, TryAgain):
             self._note("re-dispatch", attempt, now, failure.reason)
             self._take_back(attempt, verdict.not_before)
-            return
-        self._give_up(attempt, verdict.failure, now)
+        elif isinstance(verdict, GiveUp):
+            self._abandon(attempt, verdict.failure, now, done)
+        else:
+            halves = self._supply.halve(chunk)
+            self._note("split", attempt, now, f"into {halves[0].ledgers} and {halves[1].ledgers}: {failure.reason}")
+            self._take_back(attempt, now)
+            self._window.split(chunk, halves)
+
+    def _abandon(self, attempt: Attempt, failure: Failure, now: float, done: ChunkDone | None) -> None:
+        """Give a chunk up: its sound part, if any, is the last thing to be committed."""
+        ledgers = attempt.chunk.ledgers
+        if failure.ledger is None and len(ledgers) == 1 and (key := self._object_of(ledgers.first)):
+            failure = replace(failure, ledger=ledgers.first, object=key, reason=f"{failure.reason} ({key})")
+        self._give_up(attempt, failure, now)
         if done and done.ledgers:
             self._hold(attempt, done.ledgers, done, now)
         else:
             self._discard(attempt.path)
-            self._window.close(chunk)
+            self._drop(attempt.chunk)
 
     def _hold(self, attempt: Attempt, ledgers: LedgerRange, done: ChunkDone, now: float) -> None:
         """Keep a result until its turn; where the hashes do not link, nothing from there on is committed."""
@@ -202,7 +227,8 @@ class Coordinator:
         self._note("re-dispatch", attempt, now, f"{row_bytes} bytes of rows do not fit the window beside those held")
         self._supply.learn(attempt.chunk, row_bytes)
         attempt.chunk.size = row_bytes
-        self._take_back(attempt, now)
+        self._discard(attempt.path)
+        attempt.chunk.wait(now)
 
     def _lost(self, number: int, reason: str, now: float, *, died: bool) -> None:
         """Take back what a worker had: what it was at counts as an attempt, what it had queued does not."""
@@ -251,7 +277,7 @@ class Coordinator:
             self._commit()
             self._complete(self._segments.passed(self._next_commit))
             self._staff(now)
-            self._hand_out(now)
+            self._actions.extend(self._dispatcher.hand_out(self._most_workers, now))
             self._finish_if_done()
         actions, self._actions = self._actions, []
         return actions
@@ -267,19 +293,9 @@ class Coordinator:
 
     def _watch(self, now: float) -> None:
         """Kill what is past its deadline, and say so of a head at half of it."""
-        start_deadline_s = self._config.stall.start_deadline_s
-        for worker in self._crew:
-            attempt = worker.in_work
-            if not worker.ready and now >= worker.since + start_deadline_s:
-                self._kill(worker, f"worker had not started after {start_deadline_s:g} s", now)
-            elif attempt:
-                late = lateness(attempt, now, holds_head=worker.has(self._window.head))
-                if late is Late.OVERDUE:
-                    self._kill(worker, f"no result after {attempt.deadline_s:g} s, worker killed", now)
-                elif late is Late.SUSPECT:
-                    attempt.suspected = True
-                    end = f"the worker is killed after {attempt.deadline_s:g} s"
-                    self._note("suspect", attempt, now, f"no result yet, everything waits for it; {end}")
+        for worker, reason in list(self._dispatcher.overdue(now)):
+            self._kill(worker, reason, now)
+        self._actions.extend(self._dispatcher.suspects(now))
 
     def _commit(self) -> None:
         while ready := self._queue.next_commit():
@@ -290,36 +306,24 @@ class Coordinator:
         self._completing += len(segments)
 
     def _staff(self, now: float) -> None:
-        while len(self._crew) < self._most_workers and now >= self._hire_at and self._has_work():
+        while len(self._crew) < self._most_workers and now >= self._hire_at and self._dispatcher.has_work:
             self._actions.append(StartWorker(self._crew.hire(now).number))
-
-    def _hand_out(self, now: float) -> None:
-        while (worker := self._crew.free(self._most_workers)) and (chunk := self._next_chunk(now)):
-            deadline_s = self._config.stall.deadline_s(chunk.stored, len(chunk.ledgers))
-            task = self._crew.give(worker, chunk, deadline_s, now)
-            self._actions.append(Dispatch(worker.number, task))
-
-    def _next_chunk(self, now: float) -> Chunk | None:
-        """Return the lowest chunk that may be worked on now; none is overtaken because it does not fit."""
-        chunk = self._window.waiting(now)
-        if chunk:
-            return chunk if self._window.serves(chunk) else None
-        return self._supply.open_next(self._window)
-
-    def _has_work(self) -> bool:
-        return not self._supply.exhausted or any(chunk.state is ChunkState.WAITING for chunk in self._window)
 
     # How chunks and workers leave
 
     def _take_back(self, attempt: Attempt, not_before: float) -> None:
+        """Drop what came of an attempt; its chunk waits for another, unless one is in work already."""
         self._discard(attempt.path)
-        attempt.chunk.wait(not_before)
+        attempt.chunk.attempts.remove(attempt)
+        if not attempt.chunk.attempts:
+            attempt.chunk.wait(not_before)
 
     def _give_up(self, attempt: Attempt, failure: Failure, now: float) -> None:
         """End the run behind a chunk: those before it go on, and what came of those after it is dropped."""
         self._note("abort", attempt, now, failure.reason)
-        ledgers = attempt.chunk.ledgers
-        self._error = ChunkAbandoned(ledgers, attempt.number, failure, attempt.worker)
+        ledgers, errors = attempt.chunk.ledgers, attempt.chunk.errors
+        before = [error for error in errors if error[0] != attempt.number]
+        self._error = ChunkAbandoned(ledgers, attempt.number, failure, attempt.worker, before)
         self._supply.stop()
         for chunk in self._window.from_ledger(ledgers.last + 1):
             self._drop(chunk)
@@ -334,7 +338,7 @@ class Coordinator:
     def _drop(self, chunk: Chunk) -> None:
         """Let go of a chunk; a worker that is still at it may go on, its result is superseded."""
         self._window.close(chunk)
-        chunk.attempt = None
+        chunk.attempts.clear()
         self._discard_result(chunk)
 
     def _kill(self, worker: Worker, reason: str, now: float) -> None:
@@ -376,16 +380,7 @@ class Coordinator:
         self._actions.append(Discard(path))
 
     def _note(self, step: Step, attempt: Attempt, now: float, why: str) -> None:
-        self._actions.append(
-            Note(
-                step=step,
-                chunk=attempt.chunk.ledgers,
-                worker=attempt.worker,
-                attempt=attempt.number,
-                elapsed_s=now - attempt.since,
-                why=why,
-            )
-        )
+        self._actions.append(note(step, attempt, now, why))
 
     def _count_waits(self, now: float) -> None:
         idle = sum(1 for worker in self._crew if worker.ready and not worker.tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -84,33 +84,34 @@ class Crew:
             del self._attempts[attempt.token]
         return worker
 
-    def free(self, most: int) -> Worker | None:
+    def free(self, most: int, late: Collection[Worker] = (), *, idle: bool = False) -> Worker | None:
         """Return the worker to give the next task: an idle one, else the one that has been at its only task longest.
 
-        Only the first `most` get one. Nothing is queued while a worker is starting: it will be idle in a moment.
+        Only the first `most` get one, and none that is `late` with what it has. Nothing is queued while a worker is
+        starting: it will be idle in a moment.
         """
-        tasks = 1 if self.starting else TASKS_A_WORKER
+        tasks = 1 if self.starting or idle else TASKS_A_WORKER
         first = islice(self._workers.values(), most)
-        open_to_more = [worker for worker in first if worker.ready and len(worker.tasks) < tasks]
+        open_to_more = [each for each in first if each.ready and len(each.tasks) < tasks and each not in late]
         return min(open_to_more, key=_turn, default=None)
 
     def surplus(self, most: int) -> list[Worker]:
         """Return those behind the first `most` that are idle."""
         return [worker for worker in islice(self, most, None) if worker.ready and not worker.tasks]
 
-    def give(self, worker: Worker, chunk: Chunk, deadline_s: float, now: float) -> Task:
-        """Make a chunk the next that a worker has to do, as a new attempt, and return the task to send."""
+    def give(self, worker: Worker, chunk: Chunk, now: float) -> Task:
+        """Make a chunk the next that a worker has to do, as one more attempt, and return the task to send."""
         self._tokens += 1
         attempt = Attempt(
             token=self._tokens,
-            number=chunk.failures + 1,
+            number=chunk.failures + len(chunk.attempts) + 1,
             chunk=chunk,
             worker=worker.number,
             path=f"{self._result_dir}/{self._tokens}",
-            deadline_s=deadline_s,
             since=now,
         )
-        chunk.attempt, chunk.state = attempt, ChunkState.WORK
+        chunk.attempts.append(attempt)
+        chunk.state = ChunkState.WORK
         worker.tasks.append(attempt)
         self._attempts[attempt.token] = attempt
         return Task(token=attempt.token, attempt=attempt.number, ledgers=chunk.ledgers, path=attempt.path)

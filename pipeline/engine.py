@@ -92,6 +92,7 @@ def drive(
             coordinator_config(settings),
             result_dir=str(folder.path),
             segments=SegmentQueue(gaps, writing.due),
+            object_of=source.object_of,
         )
         return Engine(coordinator, pool, writing, watcher).run()
 

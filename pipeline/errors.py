@@ -28,11 +28,20 @@ class RunHeld(BackfillError):
 class ChunkAbandoned(BackfillError):
     """A chunk failed for good; everything before it is committed."""
 
-    def __init__(self, ledgers: LedgerRange, attempts: int, failure: Failure, worker: int | None = None) -> None:
-        """Say which ledgers, after how many attempts and why."""
+    def __init__(
+        self,
+        ledgers: LedgerRange,
+        attempts: int,
+        failure: Failure,
+        worker: int | None = None,
+        before: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        """Say which ledgers, after how many attempts and why; `before`: earlier attempts, each with its error."""
         self.ledgers, self.attempts, self.failure, self.worker = ledgers, attempts, failure, worker
+        what = f"ledger {ledgers}" if len(ledgers) == 1 else f"ledgers {ledgers}"
         where = "" if worker is None else f" on worker {worker}"
-        super().__init__(f"gave up on ledgers {ledgers} at attempt {attempts}{where}: {failure.reason}")
+        told = "".join(f"; attempt {number}: {reason}" for number, reason in before)
+        super().__init__(f"gave up on {what} at attempt {attempts}{where}: {failure.reason}{told}")
 
 
 class WorkersLost(BackfillError):

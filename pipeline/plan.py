@@ -152,6 +152,14 @@ class Plan:
         objects = max((first + count) // per_object, first // per_object + 1)
         return LedgerRange(first, min(objects * per_object - 1, room.last))
 
+    def halves(self, ledgers: LedgerRange) -> tuple[LedgerRange, LedgerRange]:
+        """Return two parts of several ledgers, between two objects where there are several."""
+        per_object = self.size.ledgers_per_object
+        middle = (ledgers.first + ledgers.last + 1) // 2
+        border = middle // per_object * per_object
+        upper = border if border > ledgers.first else middle
+        return LedgerRange(ledgers.first, upper - 1), LedgerRange(upper, ledgers.last)
+
     def chunks(self) -> Iterator[LedgerRange]:
         """Iterate over all chunks, in order."""
         first = self.first

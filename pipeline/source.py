@@ -33,6 +33,10 @@ class OpenSource:
         """The network whose ledgers these are."""
         return self.worker_config.network_passphrase
 
+    def object_of(self, ledger: int) -> str | None:
+        """Return the key of the object that should hold `ledger`; None: a stream has no objects."""
+        return self.reader.layout.key(ledger) if isinstance(self.reader, Lake) else None
+
     def require(self, ledger: int) -> None:
         """Raise `Refused` when `ledger` lies beyond the newest one of the source; what is missing below is a hole."""
         with refusing():

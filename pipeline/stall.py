@@ -1,7 +1,7 @@
 """What to do about an attempt that is late or has failed: the rules, given `now`.
 
-The steps are suspect, (hedge,) re-dispatch, (split,) abort. Those in brackets are not taken yet; their places are
-`Late`, between suspect and overdue, and `after_failure`, before giving up.
+Suspect, hedge, re-dispatch, split, abort, one step at a time: the first two while an attempt is in work (`Patience`),
+the others when it has ended without a result (`after_failure`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class StallConfig:
 
     floor_s: float = 20.0
     ceiling_s: float = 600.0
-    # An attempt slower than either is late, between floor and ceiling: by its stored bytes, and by its ledgers, for a
+    # Assumed until the first results are there, between floor and ceiling: by stored bytes, and by ledgers, for a
     # request takes its time however little it fetches.
     slow_bytes_per_s: float = 64 << 10
     slow_ledgers_per_s: float = 20.0
@@ -47,11 +47,6 @@ class StallConfig:
         if self.hole_deadline_s < 0:
             raise ValueError(f"hole_deadline_s is {self.hole_deadline_s:g}: at least 0")
 
-    def deadline_s(self, stored_bytes: int, ledgers: int) -> float:
-        """Return how long one attempt at so many ledgers, of so many stored bytes together, may take."""
-        slow_s = max(stored_bytes / self.slow_bytes_per_s, ledgers / self.slow_ledgers_per_s)
-        return min(max(slow_s, self.floor_s), self.ceiling_s)
-
     def backoff_after(self, tries: int) -> float:
         """Return the seconds to wait before trying again after `tries` failed, from 1."""
         return float(min(self.backoff_s * 2 ** min(tries - 1, 30), self.backoff_ceiling_s))
@@ -61,23 +56,57 @@ class Late(Enum):
     """How late an attempt is."""
 
     NO = "in time"
-    SUSPECT = "past half of its deadline, and everything waits for it"
-    OVERDUE = "past its deadline"
+    SUSPECT = "past half of its deadline"
+    HEDGE = "past three quarters of it: a second worker may be given the same chunk"
+    OVERDUE = "past its deadline: its worker is killed"
 
 
-def lateness(attempt: Attempt, now: float, *, holds_head: bool) -> Late:
-    """Return which step an attempt in work asks for; `SUSPECT` once, and only where the head waits for it."""
-    if now >= attempt.since + attempt.deadline_s:
-        return Late.OVERDUE
-    if holds_head and not attempt.suspected and now >= attempt.since + attempt.deadline_s / 2:
-        return Late.SUSPECT
-    return Late.NO
+_FROM = {Late.SUSPECT: 0.5, Late.HEDGE: 0.75, Late.OVERDUE: 1.0}  # share of the deadline
 
 
-def next_step_at(attempt: Attempt, *, holds_head: bool) -> float:
-    """Return when `lateness` changes next."""
-    half = holds_head and not attempt.suspected
-    return attempt.since + (attempt.deadline_s / 2 if half else attempt.deadline_s)
+class Patience:
+    """How long an attempt may take, by what attempts have been costing: seconds a byte, as stored and of rows.
+
+    The rule is that of retransmission timeouts (RFC 6298) with such a pace for a round trip: mean and mean deviation
+    are smoothed by 1/8 and 1/4, and an attempt is late four deviations above the mean. It is killed at twice that,
+    which doubles with each attempt at its chunk that has failed.
+    """
+
+    def __init__(self, config: StallConfig) -> None:
+        """Know nothing yet: the rates of `config` are assumed."""
+        self._config = config
+        self._mean: float | None = None
+        self._deviation = 0.0
+
+    def learn(self, chunk: Chunk, row_bytes: int, elapsed_s: float) -> None:
+        """Note what a whole chunk has cost."""
+        pace = elapsed_s / max(1, chunk.stored + row_bytes)
+        if self._mean is None:
+            self._mean, self._deviation = pace, pace / 2
+        else:
+            self._deviation += (abs(pace - self._mean) - self._deviation) / 4
+            self._mean += (pace - self._mean) / 8
+
+    def deadline_s(self, chunk: Chunk) -> float:
+        """Return the seconds after which an attempt at `chunk` is given up, as things stand."""
+        config = self._config
+        if self._mean is None:
+            likely = max(chunk.stored / config.slow_bytes_per_s, len(chunk.ledgers) / config.slow_ledgers_per_s)
+        else:
+            likely = 2 * (self._mean + 4 * self._deviation) * (chunk.stored + chunk.size)
+        return min(max(likely * float(2 ** min(chunk.failures, 30)), config.floor_s), config.ceiling_s)
+
+    def lateness(self, attempt: Attempt, now: float) -> Late:
+        """Return how late an attempt in work is."""
+        return next((late for late in reversed(_FROM) if now >= self._at(attempt, late)), Late.NO)
+
+    def next_step_at(self, attempt: Attempt, now: float) -> float:
+        """Return when `lateness` changes next."""
+        times = [self._at(attempt, late) for late in _FROM]
+        return next((at for at in times if at > now), times[-1])
+
+    def _at(self, attempt: Attempt, late: Late) -> float:
+        return attempt.since + self.deadline_s(attempt.chunk) * _FROM[late]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +117,32 @@ class TryAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """Each half on its own: which of its ledgers fails is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """The chunk has failed for good."""
 
     failure: Failure
 
 
-def after_failure(config: StallConfig, chunk: Chunk, failure: Failure, now: float) -> TryAgain | GiveUp:
-    """Count a failed attempt against its chunk, and return what follows: transient or permanent is decided here."""
+def after_failure(config: StallConfig, chunk: Chunk, failure: Failure, now: float) -> TryAgain | Split | GiveUp:
+    """Count a failed attempt against its chunk, and return what follows: transient or permanent is decided here.
+
+    A half of a chunk that has failed often enough is tried once, down to a single ledger, which has all attempts again.
+    """
     if failure.missing:
         return _after_missing(config, chunk, failure, now)
     chunk.failures += 1
     if not failure.transient:
         return GiveUp(failure)
-    if chunk.deaths >= config.max_deaths:
+    poison = chunk.deaths >= config.max_deaths
+    unknown = failure.ledger is None and len(chunk.ledgers) > 1
+    if unknown and (chunk.part_of or poison or chunk.failures >= config.max_attempts):
+        return Split()
+    if poison:
         return GiveUp(replace(failure, reason=f"poison, {chunk.deaths} workers died of it, the last: {failure.reason}"))
     if chunk.failures >= config.max_attempts:
         return GiveUp(failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.chunk import Chunk
 from pipeline.plan import Plan
 from pipeline.window import Window
+from workers.messages import LedgerRange
 
 ROW_BYTES_A_STORED_BYTE = 3.0  # assumed until the first result is there
 
@@ -32,6 +33,11 @@ class Supply:
         self._stored += chunk.stored
         self._rows += row_bytes
 
+    def halve(self, chunk: Chunk) -> tuple[Chunk, Chunk]:
+        """Return two parts of a chunk, each to be worked on by itself."""
+        lower, upper = self._plan.halves(chunk.ledgers)
+        return self._part(chunk, lower), self._part(chunk, upper)
+
     def open_next(self, window: Window) -> Chunk | None:
         """Open the next chunk, or return None: there is none, or the window is full."""
         if self._next is None:
@@ -45,3 +51,8 @@ class Supply:
         window.open(chunk)
         self._next = self._plan.after(ledgers.last)
         return chunk
+
+    def _part(self, chunk: Chunk, ledgers: LedgerRange) -> Chunk:
+        stored = self._plan.cost.bytes_of(ledgers)
+        size = round(chunk.size * stored / max(1, chunk.stored))
+        return Chunk(ledgers=ledgers, gap=chunk.gap, stored=stored, size=size, part_of=chunk.planned)

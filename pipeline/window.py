@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sortedcontainers import SortedDict
 
@@ -44,8 +44,9 @@ class Window:
         return sum(chunk.size for chunk in self._behind())
 
     def admits(self, size: int) -> bool:
-        """Return whether one more chunk of that many bytes may be opened."""
-        return not self._chunks or (len(self) < self.most_chunks and self.bytes + size <= self._most_bytes)
+        """Return whether one more chunk of that many bytes may be opened; the parts of a split one count as one."""
+        planned = len({chunk.planned for chunk in self})
+        return not planned or (planned < self.most_chunks and self.bytes + size <= self._most_bytes)
 
     def serves(self, chunk: Chunk) -> bool:
         """Return whether an open chunk that waits may be handed out."""
@@ -62,6 +63,12 @@ class Window:
     def close(self, chunk: Chunk) -> None:
         """Let a chunk go: it is committed, or nobody wants it any more."""
         del self._chunks[chunk.ledgers.first]
+
+    def split(self, chunk: Chunk, parts: Iterable[Chunk]) -> None:
+        """Put parts in a chunk's place."""
+        self.close(chunk)
+        for part in parts:
+            self.open(part)
 
     def waiting(self, now: float) -> Chunk | None:
         """Return the lowest chunk that waits for a worker and whose back-off has passed."""

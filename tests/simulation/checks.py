@@ -49,7 +49,9 @@ class Checks:
         self.answers: dict[int, ChunkDone] = {}  # by token, the first delivered
         self.asked: list[LedgerRange] = []  # commits asked for
         self.answered = 0  # of these, in the database
-        self.opened = 0  # highest ledger ever handed out
+        self.planned: list[LedgerRange] = []  # chunks handed out, whole
+        self.stale: set[int] = set()  # tokens of attempts that ended when their chunk's result did not fit
+        self.halved: list[LedgerRange] = []  # chunks that were split
         self.notes: list[Note] = []
         self.interrupts = 0
         self.commit_failed = False
@@ -66,6 +68,7 @@ class Checks:
                 self.probes["duplicate answer"] += done.token in self.answers
                 self.probes["late answer"] += worker not in self.living
                 self.probes["superseded answer"] += worker in self.living and self.superseded(done.token)
+                self.probes["second result of a hedge"] += self.brought_by_another(done)
                 self.answers.setdefault(done.token, done)
                 self.living.get(worker, set()).discard(done.token)
             case WorkerDied(worker):
@@ -87,6 +90,14 @@ class Checks:
         """Return whether the run has been given up at or before that chunk while it was in work."""
         first = self.tasks[token].ledgers.first
         return any(note.step == "abort" and note.chunk.first < first for note in self.notes)
+
+    def brought_by_another(self, done: ChunkDone) -> bool:
+        """Return whether another attempt at the same chunk has brought it all already."""
+        wanted = self.tasks[done.token].ledgers
+        return any(
+            wanted == done.ledgers == other.ledgers == self.tasks[token].ledgers and token != done.token
+            for token, other in self.answers.items()
+        )
 
     # Actions
 
@@ -121,22 +132,41 @@ class Checks:
                 self.probes["one more taken back"] += "again" in what
             case Note():
                 self.notes.append(action)
-                self.probes[action.step] += 1
-                self.probes["set back"] += "do not fit" in action.why
+                self.step(action)
                 self.probes["poison"] += "poison" in action.why
                 self.probes["hole"] += "still missing" in action.why
                 self.probes["broken chain"] += "broken hash chain" in action.why
 
+    def step(self, note: Note) -> None:
+        """What is split has several ledgers and is split once."""
+        self.probes[note.step] += 1
+        self.probes["hedge went on alone"] += note.step == "hedge" and "goes on alone" in note.why
+        if "do not fit" in note.why:
+            self.probes["set back"] += 1
+            self.stale |= {token for token, task in self.tasks.items() if task.ledgers == note.chunk}
+        if note.step == "split":
+            assert len(note.chunk) > 1, f"ledger {note.chunk} is split"
+            assert note.chunk not in self.halved, f"{note.chunk} are split twice"
+            self.halved.append(note.chunk)
+        if note.step == "abort" and len(note.chunk) == 1:
+            self.probes["isolated a ledger"] += any(note.chunk.overlap(whole) for whole in self.halved)
+
     def dispatched(self, worker: int, task: Task) -> None:
-        """A worker that lives gets one of at most two tasks; a chunk is never at two workers."""
+        """A worker that lives gets one of at most two tasks; a chunk is at one worker, or hedged at a second."""
         assert worker in self.living, f"worker {worker} is gone and gets a task"
         assert task.token not in self.tasks, f"token {task.token} is used twice"
-        for other in self.tasks.values():
-            if other.ledgers.overlap(task.ledgers):
-                assert other.ledgers == task.ledgers, f"{task.ledgers} overlaps {other.ledgers}"
-                assert other.path in self.discarded, f"{task.ledgers} are worked on twice at once"
-        if task.ledgers.first > self.opened:
-            self.opened = task.ledgers.last
+        near = {token: other for token, other in self.tasks.items() if other.ledgers.overlap(task.ledgers)}
+        for other in near.values():
+            if other.ledgers != task.ledgers:
+                assert other.ledgers in self.halved, f"{task.ledgers} overlaps {other.ledgers}"
+                assert task.ledgers.overlap(other.ledgers) == task.ledgers, f"{task.ledgers} leaves {other.ledgers}"
+        under_way = [token for token, other in near.items() if other.path not in self.discarded]
+        at_it = [token for token in under_way if token not in self.stale]
+        assert len(at_it) < 2, f"{task.ledgers} are worked on three times at once"
+        assert all(near[token].ledgers == task.ledgers for token in at_it), f"a part of {task.ledgers} is under way"
+        assert not self.living[worker].intersection(at_it), f"worker {worker} has {task.ledgers} already"
+        if not near:
+            self.planned.append(task.ledgers)
         self.tasks[task.token] = task
         self.living[worker].add(task.token)
         self.probes["queued"] += len(self.living[worker]) == TASKS_A_WORKER
@@ -176,7 +206,7 @@ class Checks:
         assert [ledgers for ledgers, _ in shown.window] == sorted(ledgers for ledgers, _ in shown.window)
         committed_to = self.asked[self.answered - 1].last if self.answered else 0
         head = self.what.plan.after(committed_to)
-        open_chunks = {task.ledgers.first for task in self.tasks.values() if task.ledgers.last > committed_to}
+        open_chunks = [planned for planned in self.planned if planned.last > committed_to]
         most = self.what.config.most_chunks(self.what.most_workers)
         assert len(open_chunks) <= most, f"{len(open_chunks)} chunks are open, {most} may be"
         self.probes["window full of chunks"] += len(open_chunks) == most

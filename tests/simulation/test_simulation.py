@@ -8,14 +8,19 @@ import pytest
 from scenario import scenario
 from world import World
 
-SEEDS = 1000
-SEEDS_A_TEST = 100
+SEEDS = 10_000
+SEEDS_A_TEST = 1000
 PROBES = {
     "success",
     "failed",
     "interrupted",
     "suspect",
+    "hedge",
+    "hedge went on alone",
+    "second result of a hedge",
     "re-dispatch",
+    "split",
+    "isolated a ledger",
     "abort",
     "kill",
     "poison",
@@ -69,5 +74,5 @@ def test_a_seed_replays_exactly():
 
 def test_every_probe_is_hit():
     """The seeds reach every step and fault that the rules are about."""
-    hit = {probe for seed in range(SEEDS // 2) for probe, count in simulate(seed).items() if count}
+    hit = {probe for seed in range(SEEDS_A_TEST) for probe, count in simulate(seed).items() if count}
     assert hit >= PROBES, f"never seen: {PROBES - hit}"

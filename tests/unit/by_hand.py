@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from pipeline.actions import Action, Commit, Dispatch, Note
+from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, Note, StartWorker
 from pipeline.bounds import CoordinatorConfig
 from pipeline.coordinator import Coordinator
 from pipeline.events import CommitFailed, Committed, FromWorker, Interrupt, Tick, WorkerDied
@@ -15,7 +15,7 @@ from workers.messages import ChunkDone, Failure, LedgerRange, Ready, Section, Ta
 STALL = StallConfig(
     floor_s=60.0, ceiling_s=60.0, max_attempts=3, backoff_s=1.0, hole_deadline_s=10.0, start_deadline_s=30.0
 )
-RESET = Failure(reason="connection reset", transient=True)
+RESET = Failure(reason="connection reset", transient=True, ledger=15)
 CORRUPT = Failure(reason="corrupt ledger 15", transient=False, ledger=15)
 
 
@@ -33,6 +33,7 @@ class Run:
         window: int | None = 20,
         window_bytes: int = 1 << 30,
         ahead: int = 2,
+        object_of: Callable[[int], str | None] = lambda _: None,
     ) -> None:
         """Start over these gaps."""
         parts = tuple(gap if isinstance(gap, Gap) else Gap(ledgers=LedgerRange(*gap)) for gap in gaps)
@@ -41,8 +42,9 @@ class Run:
         config = CoordinatorConfig(
             workers=workers, window_chunks=window, window_bytes=window_bytes, connections=ahead, stall=STALL
         )
-        self.coordinator = Coordinator(plan, config, result_dir="/r")
+        self.coordinator = Coordinator(plan, config, result_dir="/r", object_of=object_of)
         self.now = 0.0
+        self.acknowledged = 0
         self.tasks: dict[int, Task] = {}
         self.all: list[Action] = []
         self.keep(self.coordinator.start(self.now))
@@ -85,6 +87,29 @@ class Run:
     def committed(self, first: int, last: int) -> list[Action]:
         """A commit is acknowledged."""
         return self.tell(Committed(LedgerRange(first, last), {"events": 3}))
+
+    def hang_at(self, ledger: int) -> Finish:
+        """The only worker brings everything but what has that ledger, which it hangs at each time; returns the end."""
+        at = 0
+        while not isinstance(self.all[-1], Finish):
+            gone = {action.path for action in self.all if isinstance(action, Discard)}
+            task = next((task for task in self.tasks.values() if task.path not in gone and task.token > at), None)
+            if task and ledger not in task.ledgers:
+                at = task.token
+                self.done(task.token)
+                self.acknowledge()
+            else:
+                self.tick(self.coordinator.next_wake(self.now) or 0.0)
+            started = [action.worker for action in self.all if isinstance(action, StartWorker)]
+            self.up(started[-1])
+        return self.all[-1]
+
+    def acknowledge(self) -> None:
+        """Every commit that was asked for and is not answered yet is in the database."""
+        asked = [action.chunk.ledgers for action in self.all if isinstance(action, Commit)]
+        for ledgers in asked[self.acknowledged :]:
+            self.acknowledged += 1
+            self.tell(Committed(ledgers, {"events": 3}))
 
     def tick(self, seconds: float) -> list[Action]:
         """Time passes."""

@@ -19,7 +19,7 @@ def result(first: int, last: int, *, previous: int | None = None, attempts: int 
     ledgers = LedgerRange(first, last)
     gap = next(gap for gap in GAPS if first in gap.ledgers)
     chunk = Chunk(ledgers=ledgers, gap=gap, size=1, stored=1)
-    attempt = Attempt(token=first, number=attempts, chunk=chunk, worker=7, path=f"/{first}", deadline_s=1.0, since=0.0)
+    attempt = Attempt(token=first, number=attempts, chunk=chunk, worker=7, path=f"/{first}", since=0.0)
     before = first - 1 if previous is None else previous
     done = ChunkDone(
         token=first, ledgers=ledgers, previous_hash=before.to_bytes(32, "big"), last_hash=last.to_bytes(32, "big")

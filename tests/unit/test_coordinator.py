@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from by_hand import RESET, Run, commits, handed_out, hash_of, of, steps
+from by_hand import CORRUPT, RESET, Run, commits, handed_out, hash_of, of, steps
 
 from pipeline.actions import Commit, Discard, Finish, KillWorker, StartWorker
 from pipeline.bounds import CoordinatorConfig
@@ -95,22 +95,100 @@ def test_a_result_too_large_for_the_window_is_made_again_later():
 
 def test_a_late_head_is_suspect_then_killed_and_tried_again():
     """At half its deadline the head is named, at the deadline its worker is replaced, after a back-off it goes out."""
-    run = Run((1, 30), workers=2)
-    run.up(1, 2)
+    run = Run((1, 10), workers=1)
+    run.up(1)
     run.tell(FromWorker(1, ChunkStarted(token=1)))
-    run.done(2)
     assert run.coordinator.next_wake(run.now) == 30
     assert steps(run.tick(30)) == ["suspect 1-10"]
-    assert run.coordinator.next_wake(run.now) == 30
-    killed = run.tick(30)
+    assert run.coordinator.next_wake(run.now) == 15
+    assert run.tick(15) == []  # nobody is there to hedge it
+    assert run.coordinator.next_wake(run.now) == 15
+    killed = run.tick(15)
     assert killed[0] == KillWorker(1, "no result after 60 s, worker killed")
     assert steps(killed) == ["re-dispatch 1-10"]
     assert Discard("/r/1") in killed
-    assert StartWorker(3) in killed
+    assert StartWorker(2) in killed
     assert run.coordinator.next_wake(run.now) == 1
-    run.up(3)
-    assert handed_out(run.tick(1)) == ["1-10 to 3"]
+    run.up(2)
+    assert handed_out(run.tick(1)) == ["1-10 to 2"]
     assert run.tasks[max(run.tasks)].attempt == 2
+
+
+def hedged() -> Run:
+    """A head that its worker has had for three quarters of its deadline, beside one that is idle."""
+    run = Run((1, 20), workers=2)
+    run.up(1, 2)
+    run.done(2)
+    run.tick(30)
+    assert handed_out(run.tick(14)) == []
+    late = run.tick(1)
+    assert handed_out(late) == ["1-10 to 2"]
+    assert steps(late) == ["hedge 1-10"]
+    assert run.tasks[3].attempt == 2
+    return run
+
+
+@pytest.mark.parametrize(("winner", "loser"), [(1, 3), (3, 1)])
+def test_the_first_result_of_a_hedged_chunk_counts(winner: int, loser: int):
+    """Whichever worker is first: its result is committed, the other's is dropped when it comes."""
+    run = hedged()
+    won = run.done(winner)
+    assert [action.chunk.done.token for action in won if isinstance(action, Commit)] == [winner, 2]
+    assert run.done(loser) == [Discard(f"/r/{loser}")]
+    run.committed(1, 10)
+    assert run.committed(11, 20)[-1] == Finish("success")
+
+
+def test_the_loser_of_a_hedge_is_killed_at_its_deadline():
+    """A worker that hangs with a chunk which another has brought costs the chunk nothing."""
+    run = hedged()
+    run.done(3)
+    killed = run.tick(15)
+    assert of(KillWorker, killed) == [KillWorker(1, "no result after 60 s, worker killed")]
+    assert of(Discard, killed) == [Discard("/r/1")]
+    assert steps(killed) == []
+
+
+def test_a_hedge_goes_on_alone():
+    """When one of the two fails the chunk waits for the other, and is tried again only when that has failed, too."""
+    run = hedged()
+    failed = run.tick(15)
+    assert steps(failed) == ["hedge 1-10"]
+    assert handed_out(failed) == []
+    again = run.done(3, failure=RESET)
+    assert steps(again) == ["re-dispatch 1-10"]
+    run.up(3)
+    assert handed_out(run.tick(2)) == ["1-10 to 2"]
+    assert run.tasks[4].attempt == 3
+
+
+def test_damage_found_by_a_hedge_ends_the_run_at_once():
+    """What is permanent needs no second word."""
+    run = hedged()
+    ended = run.done(3, failure=CORRUPT)
+    assert steps(ended) == ["abort 1-10"]
+    assert isinstance(ended[-1], Finish)
+    assert set(of(Discard, run.all)) == {Discard("/r/1"), Discard("/r/2"), Discard("/r/3")}
+
+
+def test_the_head_is_hedged_before_anything_new_is_begun():
+    """A worker that comes free takes the late head, not the next chunk; nothing is queued behind a late worker."""
+    run = Run((1, 90), workers=2)
+    run.up(1, 2)
+    run.tick(44)
+    run.done(2)
+    run.tick(1)
+    assert handed_out(run.done(4))[:1] == ["1-10 to 2"]
+
+
+def test_a_chunk_behind_the_head_is_hedged_by_who_is_idle():
+    """When nothing is left to hand out, whoever is idle helps with what is late, lowest first."""
+    run = Run((1, 30), workers=3)
+    run.up(1, 2, 3)
+    run.now = 1.0
+    run.tell(FromWorker(1, ChunkStarted(token=1)))  # the head is a little younger
+    run.done(3)
+    assert handed_out(run.tick(44)) == ["11-20 to 3"]
 
 
 def test_a_chunk_behind_the_head_has_a_deadline_too():

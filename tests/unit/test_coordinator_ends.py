@@ -24,7 +24,30 @@ def test_attempts_run_out():
     assert isinstance(finish, Finish)
     assert finish.outcome == "failed"
     assert isinstance(finish.error, ChunkAbandoned)
-    assert str(finish.error) == "gave up on ledgers 11-20 at attempt 3 on worker 1: connection reset"
+    reset = "connection reset"
+    before = f"attempt 1: {reset}; attempt 2: {reset}"
+    assert str(finish.error) == f"gave up on ledgers 11-20 at attempt 3 on worker 1: {reset}; {before}"
+
+
+def test_a_chunk_that_hangs_is_halved_down_to_its_ledger():
+    """What no attempt could bring is halved down to one ledger: all before it is committed, it and its object are named."""
+    run = Run((1, 20), workers=1, object_of=lambda ledger: f"object-{ledger}")
+    run.up(1)
+    finish = run.hang_at(14)
+    assert commits(run.all) == ["1-10", "11-12", "13"]
+    assert steps(run.all) == [
+        *["suspect 11-20", "re-dispatch 11-20"] * 2,
+        *["suspect 11-20", "split 11-20", "suspect 11-15", "split 11-15", "suspect 13-15", "split 13-15"],
+        *["suspect 14-15", "split 14-15"],
+        *["suspect 14", "re-dispatch 14"] * 2,
+        *["suspect 14", "abort 14"],
+    ]
+    hung = "no result after 60 s, worker killed"
+    told = f"{hung} (object-14); attempt 1: {hung}; attempt 2: {hung}"
+    assert str(finish.error).startswith("gave up on ledger 14 at attempt 3 on worker ")
+    assert str(finish.error).endswith(told)
+    assert isinstance(finish.error, ChunkAbandoned)
+    assert (finish.error.failure.ledger, finish.error.failure.object) == (14, "object-14")
 
 
 def test_the_sound_part_of_a_failed_chunk_is_committed_in_its_turn():
@@ -110,8 +133,8 @@ def test_a_seam_above_that_does_not_hold_commits_nothing_of_its_chunk():
 
 
 def test_poison():
-    """A chunk that three workers died of is given up by that name, however many attempts there may be."""
-    run = Run((1, 10), workers=1)
+    """A ledger that three workers died of is given up by that name, however many attempts there may be."""
+    run = Run((1, 1), workers=1)
     for worker in (1, 2, 3):
         run.up(worker)
         run.tick(10)
@@ -119,8 +142,9 @@ def test_poison():
     finish = run.all[-1]
     assert isinstance(finish, Finish)
     assert str(finish.error) == (
-        "gave up on ledgers 1-10 at attempt 3 on worker 3: "
-        "poison, 3 workers died of it, the last: worker died: killed by SIGSEGV"
+        "gave up on ledger 1 at attempt 3 on worker 3: "
+        "poison, 3 workers died of it, the last: worker died: killed by SIGSEGV; "
+        "attempt 1: worker died: killed by SIGSEGV; attempt 2: worker died: killed by SIGSEGV"
     )
 
 

@@ -24,26 +24,26 @@ def crew(workers: int) -> tuple[Crew, list[Worker]]:
 def test_idle_workers_come_first():
     """A task goes to a worker that has none before any is queued behind another."""
     team, (first, second) = crew(2)
-    team.give(first, chunk(1), 60.0, 0.0)
+    team.give(first, chunk(1), 0.0)
     assert team.free(9) is second
 
 
 def test_a_task_is_queued_where_it_waits_least():
     """With nobody idle, the worker that has been at its only task longest reads ahead; two tasks are enough."""
     team, (first, second) = crew(2)
-    team.give(second, chunk(1), 60.0, 1.0)
-    team.give(first, chunk(11), 60.0, 2.0)
+    team.give(second, chunk(1), 1.0)
+    team.give(first, chunk(11), 2.0)
     assert team.free(9) is second
-    team.give(second, chunk(21), 60.0, 3.0)
+    team.give(second, chunk(21), 3.0)
     assert team.free(9) is first
-    team.give(first, chunk(31), 60.0, 3.0)
+    team.give(first, chunk(31), 3.0)
     assert team.free(9) is None
 
 
 def test_nothing_is_queued_while_a_worker_starts():
     """A chunk rather waits for the worker that will be idle in a moment than behind another chunk."""
     team, (first,) = crew(1)
-    team.give(first, chunk(1), 60.0, 0.0)
+    team.give(first, chunk(1), 0.0)
     newcomer = team.hire(1.0)
     assert team.free(9) is None
     team.ready(newcomer.number)
@@ -54,11 +54,12 @@ def test_tasks_carry_a_token_of_their_own():
     """Every attempt has a token and a file that no other has; its number counts the failed ones before it."""
     team, (worker,) = crew(1)
     again = chunk(1)
-    task = team.give(worker, again, 60.0, 0.0)
+    task = team.give(worker, again, 0.0)
     assert (task.token, task.attempt, task.path) == (1, 1, "/results/1")
     assert team.answered(task.token, 1.0)
+    again.wait(0.0)
     again.failures = 2
-    task = team.give(worker, again, 60.0, 2.0)
+    task = team.give(worker, again, 2.0)
     assert (task.token, task.attempt, task.path) == (2, 3, "/results/2")
     assert again.state is ChunkState.WORK
 
@@ -66,7 +67,7 @@ def test_tasks_carry_a_token_of_their_own():
 def test_a_queued_task_counts_from_its_turn():
     """The deadline of a task that was queued begins when the one before it is answered, or when it says so."""
     team, (worker,) = crew(1)
-    first, second = (team.give(worker, chunk(at), 60.0, 0.0) for at in (1, 11))
+    first, second = (team.give(worker, chunk(at), 0.0) for at in (1, 11))
     team.answered(first.token, 50.0)
     assert worker.in_work
     assert worker.in_work.token == second.token
@@ -78,7 +79,7 @@ def test_a_queued_task_counts_from_its_turn():
 def test_a_token_is_answered_once():
     """A second answer, and one to a worker's task that was dismissed, is nobody's."""
     team, (worker, other) = crew(2)
-    task, lost = team.give(worker, chunk(1), 60.0, 0.0), team.give(other, chunk(11), 60.0, 0.0)
+    task, lost = team.give(worker, chunk(1), 0.0), team.give(other, chunk(11), 0.0)
     assert team.answered(task.token, 1.0)
     assert team.answered(task.token, 1.0) is None
     team.dismiss(other.number)

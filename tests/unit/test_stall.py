@@ -6,53 +6,47 @@ import pytest
 
 from pipeline.chunk import Attempt, Chunk
 from pipeline.plan import Gap
-from pipeline.stall import GiveUp, Late, StallConfig, TryAgain, after_failure, lateness, next_step_at
+from pipeline.stall import GiveUp, Late, Patience, Split, StallConfig, TryAgain, after_failure
 from workers.messages import Failure, LedgerRange
 
 LEDGERS = LedgerRange(100, 199)
-RESET = Failure(reason="connection reset", transient=True)
+RESET = Failure(reason="connection reset", transient=True, ledger=150)
+HUNG = Failure(reason="no result after 20 s, worker killed", transient=True)
+DIED = Failure(reason="worker died: killed by SIGSEGV", transient=True)
 CORRUPT = Failure(reason="corrupt ledger 150", transient=False, ledger=150)
 MISSING = Failure(reason="ledger 150 is missing", transient=False, missing=True, ledger=150)
 
 
-def chunk() -> Chunk:
-    return Chunk(ledgers=LEDGERS, gap=Gap(ledgers=LEDGERS), size=1, stored=1)
-
-
-def attempt(*, suspected: bool = False) -> Attempt:
-    begun = Attempt(token=1, number=1, chunk=chunk(), worker=1, path="/1", deadline_s=60.0, since=1000.0)
-    begun.suspected = suspected
-    return begun
+def chunk(*, stored: int = 1, size: int = 1, ledgers: LedgerRange = LEDGERS) -> Chunk:
+    return Chunk(ledgers=ledgers, gap=Gap(ledgers=LEDGERS), size=size, stored=stored)
 
 
 @pytest.mark.parametrize(
-    ("age_s", "holds_head", "suspected", "expected"),
+    ("age_s", "expected"),
     [
-        (0.0, True, False, Late.NO),
-        (29.9, True, False, Late.NO),
-        (30.0, True, False, Late.SUSPECT),
-        (30.0, False, False, Late.NO),
-        (59.9, True, False, Late.SUSPECT),
-        (59.9, True, True, Late.NO),
-        (59.9, False, False, Late.NO),
-        (60.0, True, True, Late.OVERDUE),
-        (60.0, True, False, Late.OVERDUE),
-        (60.0, False, False, Late.OVERDUE),
+        (0.0, Late.NO),
+        (29.9, Late.NO),
+        (30.0, Late.SUSPECT),
+        (44.9, Late.SUSPECT),
+        (45.0, Late.HEDGE),
+        (59.9, Late.HEDGE),
+        (60.0, Late.OVERDUE),
+        (900.0, Late.OVERDUE),
     ],
 )
-def test_lateness(age_s: float, holds_head: bool, suspected: bool, expected: Late):
-    """The head is suspect once, at half of its deadline; every attempt is overdue at its end."""
-    assert lateness(attempt(suspected=suspected), 1000.0 + age_s, holds_head=holds_head) is expected
+def test_lateness(age_s: float, expected: Late):
+    """Suspect at half of the deadline, to be hedged at three quarters, overdue at its end."""
+    patience = Patience(StallConfig(floor_s=60.0))
+    begun = Attempt(token=1, number=1, chunk=chunk(), worker=1, path="/1", since=1000.0)
+    assert patience.lateness(begun, 1000.0 + age_s) is expected
 
 
-@pytest.mark.parametrize("holds_head", [True, False])
-@pytest.mark.parametrize("suspected", [True, False])
-def test_the_next_step_is_when_lateness_changes(holds_head: bool, suspected: bool):
+@pytest.mark.parametrize(("now", "at"), [(1000.0, 1030.0), (1030.0, 1045.0), (1045.0, 1060.0), (1060.0, 1060.0)])
+def test_the_next_step_is_when_lateness_changes(now: float, at: float):
     """Whoever sleeps until then wakes up to something to do, and not before."""
-    late = attempt(suspected=suspected)
-    at = next_step_at(late, holds_head=holds_head)
-    assert lateness(late, at - 0.001, holds_head=holds_head) is Late.NO
-    assert lateness(late, at, holds_head=holds_head) is not Late.NO
+    patience = Patience(StallConfig(floor_s=60.0))
+    begun = Attempt(token=1, number=1, chunk=chunk(), worker=1, path="/1", since=1000.0)
+    assert patience.next_step_at(begun, now) == at
 
 
 @pytest.mark.parametrize(
@@ -69,10 +63,31 @@ def test_the_next_step_is_when_lateness_changes(holds_head: bool, suspected: boo
         (1000, 10_000, 600.0),
     ],
 )
-def test_the_deadline_goes_by_bytes_and_ledgers(stored_bytes: int, ledgers: int, deadline_s: float):
+def test_the_first_deadline_goes_by_bytes_and_ledgers(stored_bytes: int, ledgers: int, deadline_s: float):
     """A large chunk may take longer than a small one, and so may one of many small objects, from floor to ceiling."""
     config = StallConfig(floor_s=20.0, ceiling_s=600.0, slow_bytes_per_s=1000, slow_ledgers_per_s=10)
-    assert config.deadline_s(stored_bytes, ledgers) == deadline_s
+    given = chunk(stored=stored_bytes, ledgers=LedgerRange(1, ledgers))
+    assert Patience(config).deadline_s(given) == deadline_s
+
+
+def test_the_deadline_follows_what_chunks_have_cost():
+    """Steady chunks bring it to twice their pace, a slow one brings it up; failures double it up to the ceiling."""
+    patience = Patience(StallConfig(floor_s=1.0, ceiling_s=600.0, slow_bytes_per_s=100))
+    given = chunk(stored=1000, size=3000)
+    assert patience.deadline_s(given) == 10.0  # assumed
+    patience.learn(given, 3000, elapsed_s=4.0)
+    assert patience.deadline_s(given) == 2 * (4 + 4 * 2)  # RFC 6298: a first deviation of half the mean
+    for _ in range(40):
+        patience.learn(given, 3000, elapsed_s=4.0)
+    assert patience.deadline_s(given) == pytest.approx(8.0, rel=0.01)
+    assert patience.deadline_s(chunk(stored=2000, size=6000)) == pytest.approx(16.0, rel=0.01)
+    given.failures = 3
+    assert patience.deadline_s(given) == pytest.approx(64.0, rel=0.01)
+    given.failures = 99
+    assert patience.deadline_s(given) == 600.0
+    given.failures = 0
+    patience.learn(given, 3000, elapsed_s=12.0)
+    assert patience.deadline_s(given) == pytest.approx(2 * (4 + 8 / 8 + 4 * 8 / 4), rel=0.02)
 
 
 def test_back_off_doubles_up_to_its_ceiling():
@@ -93,21 +108,42 @@ def test_back_off_doubles_up_to_its_ceiling():
         (0, 1, RESET, TryAgain(11.0)),
     ],
 )
-def test_after_failure(failures: int, deaths: int, failure: Failure, expected: TryAgain | GiveUp):
+def test_after_failure(failures: int, deaths: int, failure: Failure, expected: TryAgain | Split | GiveUp):
     """What is transient is tried `max_attempts` times with back-off, what is permanent never again."""
     failed = chunk()
     failed.failures, failed.deaths = failures, deaths
     assert after_failure(StallConfig(max_attempts=4, max_deaths=2), failed, failure, now=10.0) == expected
 
 
-def test_a_chunk_that_kills_its_workers_is_poison():
-    """A chunk that too many workers died of is given up before its attempts are used up, and the reason says so."""
+@pytest.mark.parametrize("failure", [HUNG, DIED])
+def test_what_names_no_ledger_is_split(failure: Failure):
+    """Who hung or died could not say at which ledger: after all attempts the chunk is halved, and a half at once."""
     failed = chunk()
+    failed.failures = 2
+    assert after_failure(StallConfig(), failed, failure, now=0.0) == Split()
+    half = chunk()
+    half.part_of = LEDGERS
+    assert after_failure(StallConfig(), half, failure, now=0.0) == Split()
+
+
+def test_a_single_ledger_has_all_attempts_again():
+    """Splitting ends at one ledger, which is given up when it has failed as often as a whole chunk may."""
+    config, last = StallConfig(), chunk(ledgers=LedgerRange(150, 150))
+    last.part_of = LEDGERS
+    verdicts = [after_failure(config, last, HUNG, now=0.0) for _ in range(3)]
+    assert verdicts == [TryAgain(1.0), TryAgain(2.0), GiveUp(HUNG)]
+
+
+def test_a_ledger_that_kills_its_workers_is_poison():
+    """A ledger that too many workers died of is given up before its attempts are used up, and the reason says so."""
+    config, failed = StallConfig(max_attempts=9, max_deaths=3), chunk(ledgers=LedgerRange(150, 150))
     failed.deaths = 3
-    died = Failure(reason="worker died: killed by SIGSEGV", transient=True)
-    verdict = after_failure(StallConfig(max_attempts=9, max_deaths=3), failed, died, now=0.0)
+    verdict = after_failure(config, failed, DIED, now=0.0)
     assert isinstance(verdict, GiveUp)
     assert verdict.failure.reason == "poison, 3 workers died of it, the last: worker died: killed by SIGSEGV"
+    many = chunk()
+    many.deaths = 3
+    assert after_failure(config, many, DIED, now=0.0) == Split()
 
 
 def test_a_missing_object_is_asked_for_until_its_deadline():

@@ -14,7 +14,7 @@ def chunk(first: int, size: int, *, held: bool = False, state: ChunkState = Chun
     ledgers = LedgerRange(first, first + 9)
     made = Chunk(ledgers=ledgers, gap=Gap(ledgers=ledgers), size=size, stored=1, state=state)
     if held:
-        attempt = Attempt(token=first, number=1, chunk=made, worker=1, path="/1", deadline_s=1.0, since=0.0)
+        attempt = Attempt(token=first, number=1, chunk=made, worker=1, path="/1", since=0.0)
         made.result, made.state = Result(ledgers, ChunkDone(token=first, ledgers=ledgers), attempt), ChunkState.HELD
     return made
 
