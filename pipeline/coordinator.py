@@ -36,7 +36,7 @@ from pipeline.progress.snapshot import Snapshot
 from pipeline.segments import Segment, SegmentQueue
 from pipeline.staffing import Post, Staffing
 from pipeline.stall import GiveUp, TryAgain, after_failure
-from pipeline.supply import Supply
+from pipeline.supply import MOST_ROW_BYTES, Supply
 from pipeline.tally import Tally
 from pipeline.window import Window
 from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, WorkerMessage
@@ -59,7 +59,7 @@ class Coordinator:
         `object_of` names the object of a ledger, for who died or hung at it and could not.
         """
         self._plan, self._config = plan, config
-        self._supply = Supply(plan)
+        self._supply = Supply(plan, min(MOST_ROW_BYTES, config.window_bytes // 4))
         self._object_of = object_of
         self._staffing = Staffing(
             Post(config.workers, config.more_workers), Post(config.connections, config.more_connections)
@@ -177,7 +177,7 @@ class Coordinator:
         elif done.failure:
             self._failed(attempt, done.failure, now, done)
         else:
-            self._supply.learn(chunk, done.row_bytes)
+            self._supply.learn(chunk, done.row_bytes, now - attempt.since)
             self._dispatcher.patience.learn(chunk, done.row_bytes, now - attempt.since)
             self._hold(attempt, chunk.ledgers, done, now)
 
@@ -225,7 +225,7 @@ class Coordinator:
     def _set_back(self, attempt: Attempt, row_bytes: int, now: float) -> None:
         """Drop a result that would break the window's bound: now that its size is known, it is made when it fits."""
         self._note("re-dispatch", attempt, now, f"{row_bytes} bytes of rows do not fit the window beside those held")
-        self._supply.learn(attempt.chunk, row_bytes)
+        self._supply.learn(attempt.chunk, row_bytes, now - attempt.since)
         attempt.chunk.size = row_bytes
         self._discard(attempt.path)
         attempt.chunk.wait(now)

@@ -138,14 +138,14 @@ class Plan:
         place = bisect_left(self.gaps, ledger + 1, key=lambda gap: gap.ledgers.last)
         return max(ledger + 1, self.gaps[place].ledgers.first) if place < len(self.gaps) else None
 
-    def chunk_at(self, first: int) -> LedgerRange:
-        """Return the chunk that begins at ledger `first`.
+    def chunk_at(self, first: int, most_bytes: int | None = None) -> LedgerRange:
+        """Return the chunk that begins at ledger `first`; of fewer than `most_bytes`, where the size follows the cost.
 
         It ends where the cost is reached, but on an object's last ledger, and at the latest where its gap or the
         store's segment ends. It holds at least what its first object has of the gap.
         """
         room = self._room(first)
-        count = self.size.exact_ledgers or self._affordable(room)
+        count = self.size.exact_ledgers or self._affordable(room, most_bytes)
         if count >= len(room):
             return room
         per_object = self.size.ledgers_per_object
@@ -190,9 +190,10 @@ class Plan:
             last = min(last, (first // self.size.border + 1) * self.size.border - 1)
         return LedgerRange(first, last)
 
-    def _affordable(self, room: LedgerRange) -> int:
+    def _affordable(self, room: LedgerRange, most_bytes: int | None) -> int:
         most = LedgerRange(room.first, min(room.last, room.first + self.size.most_ledgers - 1))
-        return self.cost.ledgers_for(self.size.target_bytes, most)
+        target = self.size.target_bytes
+        return self.cost.ledgers_for(target if most_bytes is None else min(target, most_bytes), most)
 
 
 def missing(wanted: LedgerRange, held: Sequence[LedgerRange]) -> tuple[LedgerRange, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan
 from pipeline.supply import ROW_BYTES_A_STORED_BYTE, Supply
 from pipeline.window import Window
@@ -44,10 +46,41 @@ def test_sizes_are_learned_from_results():
     first = source.open_next(window)
     assert first
     assert (first.stored, first.size) == (1000, 1000 * ROW_BYTES_A_STORED_BYTE)
-    source.learn(first, 500)
+    source.learn(first, 500, elapsed_s=1.0)
     second = source.open_next(window)
     assert second
     assert second.size == 500
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "elapsed_s", "ledgers"),
+    [
+        (3000, 1.0, 10),  # as planned
+        (8000, 1.0, 6),  # 800 bytes of rows a ledger, 5,000 a commit
+        (50_000, 1.0, 1),
+        (1 << 40, 1.0, 1),  # at least an object
+        (3000, 16.0, 5),  # 1.6 s a ledger, 8 s an attempt
+        (3000, 1000.0, 1),
+        (0, 0.0, 10),
+    ],
+)
+def test_chunks_shrink_where_they_cost_much(row_bytes: int, elapsed_s: float, ledgers: int):
+    """A commit's rows and an attempt's time are bounded by what the last chunks have cost, and grow back with it."""
+    gap = Gap(ledgers=LedgerRange(1, 1000))
+    plan = Plan(wanted=gap.ledgers, gaps=(gap,), cost=CostModel([(1, 100)]), size=ChunkSize(target_bytes=1000))
+    source, window = Supply(plan, most_row_bytes=5000), Window(100, 1 << 50)
+    first = source.open_next(window)
+    assert first
+    assert first.ledgers == LedgerRange(1, 10)
+    source.learn(first, row_bytes, elapsed_s)
+    second = source.open_next(window)
+    assert second
+    assert len(second.ledgers) == ledgers
+    for _ in range(200):
+        source.learn(second, len(second.ledgers) * 300, elapsed_s=0.1)
+    third = source.open_next(window)
+    assert third
+    assert len(third.ledgers) == 10
 
 
 def test_a_supply_that_was_stopped_opens_nothing():
