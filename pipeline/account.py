@@ -12,6 +12,7 @@ from pipeline import usage
 from pipeline.actions import Note, ReadyChunk
 from pipeline.events import Committed
 from pipeline.lanes import Turn
+from pipeline.progress import pace
 from pipeline.progress.report import Observer
 from pipeline.progress.snapshot import Snapshot
 from workers.messages import LedgerRange
@@ -33,11 +34,18 @@ class Account:
         self.chunks = self.attempts = self.object_bytes = self.plain_bytes = self.row_bytes = 0
         self.event_hash_mismatches = 0
         self.steps: list[Note] = []
+        self._last: Snapshot | None = None
         self._peak_memory: dict[str, int] = {}
 
     def progress(self, snapshot: Snapshot) -> None:
-        """Pass it on."""
+        """Keep the last, and pass it on."""
+        self._last = snapshot
         self._observer.progress(snapshot)
+
+    @property
+    def limit(self) -> str | None:
+        """What the run has waited for most; None before it has begun."""
+        return pace.limit(self._last) if self._last else None
 
     def note(self, note: Note) -> None:
         """Keep a step against a stall, and pass it on."""

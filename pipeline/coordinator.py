@@ -150,6 +150,7 @@ class Coordinator:
             held_bytes=self._window.held_bytes,
             completing=self._completing,
             waits=tally.waits,
+            worst_head=tally.worst_head,
         )
 
     # What follows from an event
@@ -383,12 +384,14 @@ class Coordinator:
         self._actions.append(note(step, attempt, now, why))
 
     def _count_waits(self, now: float) -> None:
-        idle = sum(1 for worker in self._crew if worker.ready and not worker.tasks)
+        seconds, self._seen = now - self._seen, now
+        if self._completing and self._supply.exhausted and not len(self._window):
+            self._tally.completed(seconds)
+            return
         self._tally.waited(
-            now - self._seen,
-            idle=idle,
+            seconds,
+            idle=sum(1 for worker in self._crew if worker.ready and not worker.tasks),
             committing=self._queue.committing > 0,
-            head_late=self._queue.held > 0,
+            late=self._window.head if self._queue.held else None,
             window_full=not self._supply.exhausted,
         )
-        self._seen = now

@@ -12,6 +12,7 @@ from pipeline.progress.units import duration, plural, size
 SPAN_S = 30.0  # what counts as of late
 _MOSTLY = 0.5
 _HARDLY = 0.15
+_SELDOM = 0.4  # of a whole run, which begins before there is anything to commit
 
 
 class Pace:
@@ -79,6 +80,28 @@ class Pace:
     def _reading(self) -> float:
         work = self._share(lambda waits: waits.work_s)
         return self._share(lambda waits: waits.read_s) / work if work > 0 else 0.0
+
+
+def limit(whole: Snapshot) -> str:
+    """Name what a run that has ended has waited for, over all of its time."""
+    waits, loading_s = whole.waits, max(whole.elapsed_s - whole.waits.complete_s, 1e-9)
+    if waits.complete_s > _MOSTLY * whole.elapsed_s:
+        return f"building indexes was the limit: {duration(waits.complete_s)} behind the last commit"
+    if whole.worst_head and waits.head_s > _MOSTLY * loading_s:
+        worst = whole.worst_head
+        where = "no worker" if worst.worker is None else f"worker {worst.worker}"
+        longest = f"the longest for ledgers {worst.ledgers} on {where}, {duration(worst.seconds)}"
+        waited = f"{waits.head_s / loading_s:.0%} of the time"
+        return f"late chunks were the limit: results waited for one {waited}, {longest}"
+    if waits.commit_s < _SELDOM * loading_s:
+        busy = 1 - waits.commit_s / loading_s
+        return f"the database was the limit: something was being committed {busy:.0%} of the time"
+    reading = waits.read_s / waits.work_s if waits.work_s else 0.0
+    if reading > _MOSTLY:
+        return f"the source was the limit: workers waited for its bytes {reading:.0%} of their time"
+    if waits.window_s > _MOSTLY * loading_s:
+        return "the window was the limit: workers had no task while it was full"
+    return f"the workers were the limit: nothing was there to commit {waits.commit_s / loading_s:.0%} of the time"
 
 
 def rows(snapshot: Snapshot) -> int:

@@ -89,6 +89,7 @@ class RunReport:
     elapsed_s: float = 0.0
     stages_s: Mapping[str, float] = field(default_factory=dict)  # summed over workers: wait, decompress, …, commit
     steps: tuple[Note, ...] = ()  # against stalls
+    limit: str | None = None  # what the run has waited for most, in a sentence
     event_hash_mismatches: int = 0  # below protocol 23, where they are no error
     workers: int = 0
     connections: int = 0  # that copied side by side

@@ -46,6 +46,8 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         yield f"  committed  ledgers {ranges(report.committed)} in {units.duration(report.elapsed_s)}"
         yield f"  rows       {_rows(report.rows)}"
         yield f"  speed      {_speed(report)}"
+    if report.ledgers and report.limit:
+        yield f"  limit      {report.limit}"
     if report.event_hash_mismatches:
         yield f"  note       {units.count(report.event_hash_mismatches)} event hashes below protocol 23 do not hold"
     if report.missing and report.outcome != "refused":

@@ -18,6 +18,16 @@ class Waits:
     window_s: float = 0.0  # in which a worker had no task because the window was full
     read_s: float = 0.0  # in which committed chunks' workers waited for bytes to arrive
     work_s: float = 0.0  # which committed chunks took, `read_s` included
+    complete_s: float = 0.0  # in which every ledger was committed and indexes were built; not counted above
+
+
+@dataclass(frozen=True, slots=True)
+class HeadWait:
+    """A chunk that held up all that was ready behind it."""
+
+    ledgers: LedgerRange
+    worker: int | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,7 @@ class Snapshot:
     held_bytes: int  # of rows, behind the head
     completing: int = 0  # segments whose indexes are being built, or wait for it
     waits: Waits
+    worst_head: HeadWait | None = None  # that was waited for longest
 
     @property
     def window_open(self) -> bool:

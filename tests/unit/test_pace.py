@@ -6,8 +6,8 @@ import pytest
 from snapshots import snapshot
 
 from pipeline.chunk import ChunkState
-from pipeline.progress.pace import SPAN_S, Pace, head, rows
-from pipeline.progress.snapshot import Snapshot, Waits
+from pipeline.progress.pace import SPAN_S, Pace, head, limit, rows
+from pipeline.progress.snapshot import HeadWait, Snapshot, Waits
 from workers.messages import LedgerRange
 
 
@@ -74,3 +74,25 @@ def test_a_run_that_only_builds_indexes_says_so() -> None:
     """When every chunk is committed, what is waited for are indexes, and no head or worker."""
     last = snapshot(10, 1000, window=((LedgerRange(1, 9), ChunkState.COMMITTED),), head=None, completing=2)
     assert paced(snapshot(0, 0), last).sentence() == "every ledger is committed: building the indexes of 2 segments"
+
+
+@pytest.mark.parametrize(
+    ("waits", "sentence"),
+    [
+        (Waits(complete_s=60), "building indexes was the limit: 1 min 0 s behind the last commit"),
+        (
+            Waits(commit_s=90, head_s=60),
+            "late chunks were the limit: results waited for one 60% of the time, "
+            "the longest for ledgers 100-109 on worker 3, 40.0 s",
+        ),
+        (Waits(commit_s=10, head_s=8), "the database was the limit: something was being committed 90% of the time"),
+        (Waits(commit_s=20, complete_s=40), "the database was the limit: something was being committed 67%"),
+        (Waits(commit_s=80, read_s=160, work_s=200), "the source was the limit: workers waited for its bytes 80%"),
+        (Waits(commit_s=45, window_s=60), "the window was the limit: workers had no task while it was full"),
+        (Waits(commit_s=80, work_s=200), "the workers were the limit: nothing was there to commit 80% of the time"),
+    ],
+)
+def test_limit_of_a_whole_run(waits: Waits, sentence: str) -> None:
+    """At the end one sentence says what the run has waited for most, over all of its time."""
+    worst = HeadWait(LedgerRange(100, 109), 3, 40.0)
+    assert limit(snapshot(100, 1000, waits=waits, worst_head=worst)).startswith(sentence)
