@@ -144,6 +144,7 @@ class _Backfill:
             elapsed_s=time.monotonic() - self._start,
             stages_s=dict(done.stages_s),
             steps=tuple(done.steps),
+            limit=done.limit,
             event_hash_mismatches=done.event_hash_mismatches,
             workers=settings.workers,
             connections=settings.connections,

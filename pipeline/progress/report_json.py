@@ -48,6 +48,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "elapsed_s": round(report.elapsed_s, 3),
         "stages_s": {name: round(seconds, 3) for name, seconds in report.stages_s.items()},
         "steps": [_step(note) for note in report.steps],
+        "limit": report.limit,
         "event_hash_mismatches": report.event_hash_mismatches,
         "workers": report.workers,
         "connections": report.connections,
