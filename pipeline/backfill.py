@@ -166,11 +166,13 @@ class _Backfill:
     def _load(self, plan: Plan, this: Run) -> Finish:
         # Here, so that the decision "nothing to do" is there without them.
         from pipeline.engine import Writing, drive
+        from pipeline.history import History, Scribe
         from pipeline.store.commit import Committer
         from pipeline.store.finish import Finisher
 
         connections = self._settings.connections + self._settings.more_connections
         with ExitStack() as stack:
+            scribe = stack.enter_context(closing(Scribe(self._database.connect, this)))  # the last to be closed
             committers = [
                 stack.enter_context(closing(Committer(self._database.connect, this)))
                 for _ in range(min(connections, plan.chunk_count()))
@@ -188,7 +190,8 @@ class _Backfill:
                 due=segments.due(self._conn),
                 cancel=cancel,
             )
-            return drive(plan, self._settings, self._source, self._database.home, writing, self._account)
+            history = History(self._account, scribe)
+            return drive(plan, self._settings, self._source, self._database.home, writing, history)
 
     def _info(self, plan: Plan, this: Run) -> RunInfo:
         settings = self._settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import psycopg
 
@@ -13,6 +14,8 @@ from pipeline.store import books, locks, network, segments, stretches, version
 from pipeline.store.books import RunRecord
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
+
+STEPS_SHOWN = 5  # of a run in progress
 
 
 @permitted()
@@ -41,7 +44,7 @@ def gather(settings: StatusSettings) -> Status:
             size_bytes=sum(books.table_bytes(conn).values()),
             stretches=tuple(_stretches(conn)),
             unindexed=joined(segments.unindexed(conn)) if found >= segments.SINCE else (),
-            runs=tuple(map(_run, runs)),
+            runs=tuple(_now(conn, run) if found >= books.HISTORY_SINCE else run for run in map(_run, runs)),
         )
 
 
@@ -50,6 +53,14 @@ def _stretches(conn: psycopg.Connection) -> list[StretchHeld]:
         StretchHeld(ledgers=stretch.ledgers, last_hash=stretch.last_hash, run_id=stretch.run_id)
         for stretch in stretches.held(conn)
     ]
+
+
+def _now(conn: psycopg.Connection, run: RunSeen) -> RunSeen:
+    """Add what a run in progress waits for; of any other, what it has said last is no news."""
+    if run.outcome != "running":
+        return run
+    steps = books.steps(conn, run.run_id, newest=STEPS_SHOWN)
+    return replace(run, said=books.said(conn, run.run_id), steps=tuple(steps))
 
 
 def _run(run: RunRecord) -> RunSeen:

@@ -21,7 +21,7 @@ from workers.messages import LedgerRange
 
 _PROCESS_BYTES = 150 << 20  # of the coordinator, and of a worker beside its chunk
 _PLAIN_BYTES_A_STORED_BYTE = 7  # of a pubnet ledger
-_OTHER_CONNECTIONS = 3  # of a run: for the books, the lock, and how it ended
+_OTHER_CONNECTIONS = 3  # of a run: for books, lock and history; how it ended is written when others are closed
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pipeline.cli.flags import DatabaseFlags, OutputFlags, whole_number
 
 if TYPE_CHECKING:
     from pipeline.progress.status import RunSeen, Status
+    from pipeline.store.books import Said
 
 EXAMPLES = """\
 Examples:
@@ -82,6 +83,8 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"runs      {len(found.runs)}"
     for run in found.runs:
         yield f"  {_run(run)}"
+        if run.outcome == "running":
+            yield from _now(run)
 
 
 def _run(run: RunSeen) -> str:
@@ -95,6 +98,20 @@ def _run(run: RunSeen) -> str:
     elif run.pid is not None:
         parts.append(f"process {run.pid} on {run.host}")
     return ", ".join(parts) + (f": {run.error}" if run.error else "")
+
+
+def _now(run: RunSeen) -> Iterator[str]:
+    from pipeline.progress import units
+    from pipeline.progress.journal import step
+
+    if run.said is None:
+        yield "    has not said yet what it waits for"
+    else:
+        word = run.said.word
+        done = f"{units.count(word.ledgers_done)} of {units.plural(word.ledgers_wanted, 'ledger')}"
+        yield f"    said {units.duration(run.said.age_s)} ago: {done}; head: {word.head}; {word.waits_for}"
+    for taken in run.steps:
+        yield f"    {taken.at:%Y-%m-%d %H:%M:%SZ} {step(taken.note)}"
 
 
 def json_lines(found: Status) -> Iterator[str]:
@@ -121,7 +138,7 @@ def json_lines(found: Status) -> Iterator[str]:
 
 
 def _run_document(run: RunSeen) -> dict[str, object]:
-    from pipeline.progress.report_json import pair
+    from pipeline.progress.report_json import pair, step
 
     return {
         "run_id": run.run_id,
@@ -136,4 +153,14 @@ def _run_document(run: RunSeen) -> dict[str, object]:
         "host": run.host,
         "pid": run.pid,
         "error": run.error,
+        "said": _said_document(run.said),
+        "steps": [{"at": taken.at.isoformat()} | step(taken.note) for taken in run.steps],
     }
+
+
+def _said_document(said: Said | None) -> dict[str, object] | None:
+    from dataclasses import asdict
+
+    if said is None:
+        return None
+    return {"at": said.at.isoformat(), "age_s": round(said.age_s, 3)} | asdict(said.word)

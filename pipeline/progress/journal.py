@@ -63,16 +63,7 @@ class Journal:
 
     def note(self, note: Note) -> None:
         """Log a step against a stall."""
-        worker = "no worker" if note.worker is None else f"worker {note.worker}"
-        logger.warning(
-            "%s: ledgers %s on %s, attempt %s, after %.1f s: %s",
-            note.step,
-            note.chunk,
-            worker,
-            note.attempt,
-            note.elapsed_s,
-            note.why,
-        )
+        logger.warning("%s", step(note))
 
     def finished(self, report: RunReport) -> None:
         """Log how it ended."""
@@ -82,3 +73,10 @@ class Journal:
             units.plural(report.ledgers, "ledger"),
             units.duration(report.elapsed_s),
         )
+
+
+def step(note: Note) -> str:
+    """Write a step against a stall, in the log as elsewhere."""
+    who = "no worker" if note.worker is None else f"worker {note.worker}"
+    where = f"ledgers {note.chunk} on {who}, attempt {note.attempt}, after {note.elapsed_s:.1f} s"
+    return f"{note.step}: {where}: {note.why}"

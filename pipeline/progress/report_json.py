@@ -47,7 +47,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "started_at": report.started_at.isoformat() if report.started_at else None,
         "elapsed_s": round(report.elapsed_s, 3),
         "stages_s": {name: round(seconds, 3) for name, seconds in report.stages_s.items()},
-        "steps": [_step(note) for note in report.steps],
+        "steps": [step(note) for note in report.steps],
         "limit": report.limit,
         "event_hash_mismatches": report.event_hash_mismatches,
         "workers": report.workers,
@@ -166,7 +166,8 @@ def _rates(report: RunReport) -> dict[str, float]:
     return {name: round(report.rate(amount), 3) for name, amount in amounts.items()}
 
 
-def _step(note: Note) -> dict[str, object]:
+def step(note: Note) -> dict[str, object]:
+    """Return a step against a stall as JSON values."""
     return asdict(note) | {"chunk": pair(note.chunk)}
 
 

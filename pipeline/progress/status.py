@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from workers.messages import LedgerRange
+
+if TYPE_CHECKING:
+    from pipeline.store.books import Said, StepRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class RunSeen:
     host: str = ""
     pid: int | None = None
     error: str | None = None
+    said: Said | None = None  # what it waits for; None: nothing yet, or it does not run
+    steps: tuple[StepRecord, ...] = ()  # the newest against stalls, in order; none where it does not run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

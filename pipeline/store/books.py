@@ -1,19 +1,22 @@
-"""The run's own books: who runs, what was asked for, how it ended, and the sums of what its chunks cost."""
+"""The run's own books: who runs, what was asked for, what it waits for, what it did about stalls, how it ended."""
 
 from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
 
 import psycopg
 
+from pipeline.actions import Note
 from pipeline.store import queries
 from workers.messages import LedgerRange
 
 _SQL = queries.load("books")
+HISTORY_SINCE = 3  # store version; before, a run wrote neither its steps nor what it waits for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,42 @@ class RunRecord:
     committed_at: datetime | None  # of its last chunk
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a run says of itself while it goes on: how far it is, and what it waits for."""
+
+    ledgers_done: int
+    ledgers_wanted: int  # missing when it began
+    head: str  # what comes next, and who has it
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The last word of a run, and how old it was when it was read, by the clock that dated it."""
+
+    word: Word
+    at: datetime
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewStep:
+    """A step against a stall that was taken `age_s` seconds ago; `number` counts a run's steps from 1."""
+
+    number: int
+    age_s: float
+    note: Note
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step against a stall as the books have it."""
+
+    at: datetime
+    note: Note
+
+
 def new_run(conn: psycopg.Connection, *, job: str = "backfill") -> Run:
     """Return a run of this process with a number that no other has; nothing is written before `start_run`."""
     row = conn.execute(_SQL["new_id"]).fetchone()
@@ -59,6 +98,7 @@ def start_run(conn: psycopg.Connection, run: Run, wanted: LedgerRange, *, source
     """Write the run down. Its lock is held: a run of the same job that has no end yet has died, and is marked so."""
     with conn.transaction():
         conn.execute(_SQL["mark_died"], {"job": run.job, "id": run.id})
+        conn.execute(_SQL["forget_now"])
         conn.execute(
             _SQL["start"],
             {
@@ -80,6 +120,57 @@ def end_run(
 ) -> None:
     """Write down how the run ended: `success`, `handed_off`, `failed` or `interrupted`; `report` is JSON."""
     conn.execute(_SQL["end"], {"id": run.id, "outcome": outcome, "error": error, "report": report})
+
+
+def need_not_wait(conn: psycopg.Connection) -> None:
+    """Have this session's words on disk when it suits the server: one that is lost is said anew anyway."""
+    conn.execute(_SQL["soon"])
+
+
+def say(conn: psycopg.Connection, run: Run, word: Word, age_s: float) -> None:
+    """Write down what the run waits for, or waited for `age_s` seconds ago, in place of what it said before."""
+    conn.execute(_SQL["say"], {"run_id": run.id, "age_s": age_s} | asdict(word))
+
+
+def add_steps(conn: psycopg.Connection, run: Run, steps: Sequence[NewStep]) -> None:
+    """Write steps down, all or none; one that is there already, after a lost acknowledgement, stays as it is."""
+    with conn.transaction():
+        conn.execute(_SQL["for_good"])
+        for step in steps:
+            note = step.note
+            conn.execute(
+                _SQL["add_step"],
+                {
+                    "run_id": run.id,
+                    "number": step.number,
+                    "age_s": step.age_s,
+                    "step": note.step,
+                    "first": note.chunk.first,
+                    "last": note.chunk.last,
+                    "worker": note.worker,
+                    "attempt": note.attempt,
+                    "elapsed_s": note.elapsed_s,
+                    "why": note.why,
+                },
+            )
+
+
+def said(conn: psycopg.Connection, run_id: int) -> Said | None:
+    """Return the last word of a run that has not ended; None where it has said nothing yet, or has ended."""
+    row = conn.execute(_SQL["said"], {"run_id": run_id}).fetchone()
+    if row is None:
+        return None
+    at, age_s, done, wanted, head, waits_for = row
+    return Said(Word(ledgers_done=done, ledgers_wanted=wanted, head=head, waits_for=waits_for), at, age_s)
+
+
+def steps(conn: psycopg.Connection, run_id: int, *, newest: int | None = None) -> list[StepRecord]:
+    """Return the steps of a run in order, all of them or the newest so many."""
+    rows = conn.execute(_SQL["steps"], {"run_id": run_id, "newest": newest})
+    return [
+        StepRecord(at, Note(step=step, chunk=LedgerRange(*chunk), worker=worker, attempt=attempt, elapsed_s=s, why=why))
+        for at, step, chunk, worker, attempt, s, why in rows
+    ]
 
 
 def recent_runs(conn: psycopg.Connection, *, limit: int = 10, holder: int | None = None) -> list[RunRecord]:

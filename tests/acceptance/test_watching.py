@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from pathlib import Path
+from typing import Any
 
 import psycopg
-from lakes import CORE_PASSPHRASE, FIRST, LAST, mend
-from program import Program, job
+from lakes import CORE_PASSPHRASE, FIRST, LAST, key, mend
+from program import Program, job, wait_for
 from stores import digests, waiting_at_hole
 
 
@@ -38,6 +42,67 @@ def test_plan_and_status_before_during_and_after(ledgerfill: Program, core_lake:
     (run,) = json.loads(ledgerfill("status", "--json").stdout)["runs"]
     assert (run["outcome"], run["ledgers"]) == ("success", LAST - FIRST + 1)
     assert "nothing to do" in ledgerfill("plan", *job(core_lake, FIRST, LAST)).stdout
+
+
+def last_run(ledgerfill: Program) -> dict[str, Any]:
+    """Return the newest run as `status` sees it; an empty one where there is none yet."""
+    ended = ledgerfill("status", "--json")
+    assert ended.returncode == 0, ended.stderr
+    runs = json.loads(ended.stdout).get("runs")
+    return runs[0] if runs else {}
+
+
+def test_status_names_what_a_stalled_run_waits_for(ledgerfill: Program, core_lake: Path) -> None:
+    """From another terminal: which chunk, on which worker, and the step that was taken; nothing of it once it ended."""
+    (core_lake / key(30)).unlink()
+    os.mkfifo(core_lake / key(30))  # opening it waits for a writer that never comes
+    flags = ["--chunk-ledgers", 4, "--workers", 2, "--stall-floor", 8, "--stall-ceiling", 120]
+    running = ledgerfill.start("backfill", *job(core_lake, FIRST, LAST), *flags)
+    wait_for(lambda: (run := last_run(ledgerfill)) and run["steps"] and run["said"], every_s=0.2)
+    run = last_run(ledgerfill)
+    step, said = run["steps"][0], run["said"]
+    assert (step["step"], step["chunk"], step["attempt"]) == ("suspect", [30, 33], 1)
+    assert re.match(r"ledgers 30-33 on worker \d+, attempt \d, for ", said["head"])
+    assert (said["ledgers_done"], said["ledgers_wanted"]) == (28, LAST - FIRST + 1)
+    assert 0 <= said["age_s"] < 10
+    told = ledgerfill("status").stdout
+    assert " ago: 28 of 44 ledgers; head: ledgers 30-33 on worker" in told
+    assert f"suspect: ledgers 30-33 on worker {step['worker']}, attempt 1, after" in told
+
+    running.send(signal.SIGTERM)
+    running.result()
+    run = last_run(ledgerfill)
+    assert (run["outcome"], run["said"], run["steps"]) == ("interrupted", None, [])
+
+
+def test_history_has_a_row_a_step(ledgerfill: Program, core_lake: Path) -> None:
+    """What the report says of stalls stands in the store as well, and was there before the run's end was."""
+    (core_lake / key(30)).unlink()
+    os.mkfifo(core_lake / key(30))
+    deadlines = ["--stall-floor", 1, "--stall-ceiling", 2, "--fetch-timeout", 2, "--max-attempts", 2]
+    flags = ["--chunk-ledgers", 4, "--workers", 2, *deadlines]
+    ended, report = ledgerfill.report("backfill", *job(core_lake, FIRST, LAST), *flags)
+    assert ended.returncode == 1
+    names = ("step", "first", "last", "worker", "attempt", "elapsed_s", "why")
+    with psycopg.connect(ledgerfill.database) as conn:
+        rows = conn.execute(
+            f"SELECT {', '.join(names)} FROM ledgerfill.backfill_steps ORDER BY run_id, number"
+        ).fetchall()
+        late = conn.execute(
+            "SELECT count(*) FROM ledgerfill.backfill_steps s JOIN ledgerfill.backfill_runs r ON r.id = s.run_id "
+            "WHERE s.xmin::text::int8 >= r.xmin::text::int8 OR s.at > r.ended_at"
+        ).fetchone()
+    told = [[step["step"], *step["chunk"], *(step[name] for name in names[3:])] for step in report["steps"]]
+    assert [list(row) for row in rows] == told
+    assert {"suspect", "abort"} <= {row[0] for row in rows}
+    assert late == (0,)
+
+
+def test_history_of_a_smooth_run_is_empty(filled: Program) -> None:
+    """Where nothing was late there is no row, and no word is left."""
+    with psycopg.connect(filled.database) as conn:
+        for table in ("backfill_steps", "backfill_now"):
+            assert conn.execute(f"SELECT count(*) FROM ledgerfill.{table}").fetchone() == (0,)
 
 
 def test_report_of_a_success_adds_up(ledgerfill: Program, core_lake: Path) -> None:

@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from pipeline.actions import Note
 from pipeline.cli import plan, status
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.progress.survey import Survey
 from pipeline.store.advice import Advice
+from pipeline.store.books import Said, StepRecord, Word
 from workers.messages import LedgerRange
 
 SURVEY = Survey(
@@ -112,6 +114,7 @@ def test_status_names_stretches_and_runs() -> None:
         f"  2-101  100 ledgers, last hash {'ab' * 32}",
         "runs      2",
         "  2  backfill 2-200  running, 0 ledgers committed, nothing yet, began 2026-06-19 12:00:00Z, process 7 on h",
+        "    has not said yet what it waits for",
         r"  1  backfill 2-150  failed, 100 ledgers committed, up to 101, began 2026-06-19 12:00:00Z, took 2 min 0 s: "
         r"gave up\x1b[2J",
     ]
@@ -128,6 +131,45 @@ def test_status_is_json_too() -> None:
     read = json.loads("".join(status.json_lines(STATUS)))
     assert read["stretches"] == [{"ledgers": [2, 101], "last_hash": "ab" * 32, "run_id": 1}]
     assert [run["outcome"] for run in read["runs"]] == ["running", "failed"]
+
+
+SAID = Said(
+    Word(
+        ledgers_done=28,
+        ledgers_wanted=1044,
+        head="ledgers 30-33 on worker 1, attempt 2, for 14.0 s",
+        waits_for="waiting for ledgers 30-33",
+    ),
+    BEGAN.replace(minute=1),
+    2.04,
+)
+LATE = StepRecord(
+    BEGAN, Note(step="suspect", chunk=LedgerRange(30, 33), worker=1, attempt=2, elapsed_s=10.04, why="late\x1b[2J")
+)
+
+
+def test_status_says_what_a_run_waits_for() -> None:
+    """What the run in progress said last, how long ago, and its newest steps as the log has them."""
+    running = replace(STATUS.runs[0], said=SAID, steps=(LATE,))
+    found = list(status.lines(replace(STATUS, runs=(running, STATUS.runs[1]))))
+    assert found[-3:-1] == [
+        "    said 2.0 s ago: 28 of 1,044 ledgers; head: ledgers 30-33 on worker 1, attempt 2, for 14.0 s; "
+        "waiting for ledgers 30-33",
+        r"    2026-06-19 12:00:00Z suspect: ledgers 30-33 on worker 1, attempt 2, after 10.0 s: late\x1b[2J",
+    ]
+    read = json.loads("".join(status.json_lines(replace(STATUS, runs=(running, STATUS.runs[1])))))["runs"]
+    assert read[0]["said"] == {
+        "at": "2026-06-19T12:01:00+00:00",
+        "age_s": 2.04,
+        "ledgers_done": 28,
+        "ledgers_wanted": 1044,
+        "head": "ledgers 30-33 on worker 1, attempt 2, for 14.0 s",
+        "waits_for": "waiting for ledgers 30-33",
+    }
+    assert [(step["at"], step["step"], step["chunk"], step["worker"]) for step in read[0]["steps"]] == [
+        ("2026-06-19T12:00:00+00:00", "suspect", [30, 33], 1)
+    ]
+    assert (read[1]["said"], read[1]["steps"]) == (None, [])
 
 
 def test_status_says_which_indexes_are_due() -> None:

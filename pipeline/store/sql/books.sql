@@ -16,8 +16,13 @@ SET outcome = 'died', ended_at = coalesce(
     (SELECT committed_at FROM ledgerfill.backfill_chunks c WHERE c.run_id = r.id ORDER BY c.first DESC LIMIT 1), r.started_at)
 WHERE outcome IS NULL AND job = %(job)s AND id <> %(id)s
 
+-- name: forget_now
+-- What runs that have ended said last.
+DELETE FROM ledgerfill.backfill_now n USING ledgerfill.backfill_runs r WHERE r.id = n.run_id AND r.outcome IS NOT NULL
+
 -- name: end
--- A run ends.
+-- A run ends, and waits for nothing any more.
+WITH said AS (DELETE FROM ledgerfill.backfill_now WHERE run_id = %(id)s)
 UPDATE ledgerfill.backfill_runs SET ended_at = now(), outcome = %(outcome)s, error = %(error)s, report = %(report)s
 WHERE id = %(id)s
 
@@ -35,6 +40,40 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS chunks, coalesce(sum(last - first + 1), 0)::int8 AS ledgers
     FROM ledgerfill.backfill_chunks WHERE run_id = r.id AND r.report IS NULL) counted
 ORDER BY r.id DESC
+
+-- name: soon
+-- What this session commits is on disk soon after: a word that a crash of the server takes along is said anew anyway.
+SET synchronous_commit = off
+
+-- name: for_good
+-- All the same in this transaction as anybody's.
+SET LOCAL synchronous_commit TO DEFAULT
+
+-- name: add_step
+-- A step, once, however often it is sent.
+INSERT INTO ledgerfill.backfill_steps (run_id, number, at, step, first, last, worker, attempt, elapsed_s, why)
+VALUES (%(run_id)s, %(number)s, clock_timestamp() - make_interval(secs => %(age_s)s), %(step)s, %(first)s, %(last)s,
+    %(worker)s, %(attempt)s, %(elapsed_s)s, %(why)s)
+ON CONFLICT DO NOTHING
+
+-- name: say
+-- What a run waits for; in place, for nothing indexed changes.
+INSERT INTO ledgerfill.backfill_now (run_id, said_at, ledgers_done, ledgers_wanted, head, waits_for)
+VALUES (%(run_id)s, clock_timestamp() - make_interval(secs => %(age_s)s), %(ledgers_done)s, %(ledgers_wanted)s, %(head)s,
+    %(waits_for)s)
+ON CONFLICT (run_id) DO UPDATE SET said_at = EXCLUDED.said_at, ledgers_done = EXCLUDED.ledgers_done,
+    ledgers_wanted = EXCLUDED.ledgers_wanted, head = EXCLUDED.head, waits_for = EXCLUDED.waits_for
+
+-- name: said
+-- What a run has said last, and how many seconds ago, by the clock that wrote it.
+SELECT said_at, extract(epoch FROM clock_timestamp() - said_at)::float8, ledgers_done, ledgers_wanted, head, waits_for
+FROM ledgerfill.backfill_now WHERE run_id = %(run_id)s
+
+-- name: steps
+-- The newest steps of a run, or all of them, in order.
+SELECT at, step, ARRAY[first, last], worker, attempt, elapsed_s, why
+FROM (SELECT * FROM ledgerfill.backfill_steps WHERE run_id = %(run_id)s ORDER BY number DESC LIMIT %(newest)s) s
+ORDER BY number
 
 -- name: sizes
 -- Bytes of the big tables on disk with their indexes, by table: as the last VACUUM counted them, or measured where none was yet.
