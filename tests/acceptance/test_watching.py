@@ -98,6 +98,25 @@ def test_history_has_a_row_a_step(ledgerfill: Program, core_lake: Path) -> None:
     assert late == (0,)
 
 
+def test_losing_the_session_of_its_history_does_not_harm_a_run(
+    ledgerfill: Program, core_lake: Path, shared: Path, hole: int
+) -> None:
+    """The session that writes what a run waits for is ended by the server: the run opens another, and succeeds."""
+    running = waiting_at_hole(ledgerfill, core_lake, hole)
+    wait_for(lambda: last_run(ledgerfill)["said"], every_s=0.2)
+    writing = "FROM pg_stat_activity WHERE query LIKE '%INTO ledgerfill.backfill_now%' AND pid <> pg_backend_pid()"
+    with psycopg.connect(ledgerfill.database, autocommit=True) as conn:
+        ended = conn.execute(f"SELECT pid, pg_terminate_backend(pid) {writing}").fetchall()
+        assert [done for _, done in ended] == [True]
+        wait_for(lambda: conn.execute(f"SELECT pid {writing}").fetchall() not in ([], [(ended[0][0],)]))
+    mend(core_lake, shared, hole)
+    result = running.result()
+    assert result.returncode == 0, result.stderr
+    with psycopg.connect(ledgerfill.database) as conn:
+        (rows,) = conn.execute("SELECT count(*) FROM ledgerfill.backfill_steps WHERE step = 're-dispatch'").fetchone()
+    assert rows == result.stderr.count("re-dispatch: "), "a step was lost"
+
+
 def test_history_of_a_smooth_run_is_empty(filled: Program) -> None:
     """Where nothing was late there is no row, and no word is left."""
     with psycopg.connect(filled.database) as conn:
