@@ -1,4 +1,5 @@
-# One command each: demo, test, install, wheel, lint, bench. `make PYTHON=python3.12 …` picks another interpreter,
+# One command each: demo, test, test-fast (under two minutes), fuzz, install, wheel, lint, bench, benchmarks.
+# `make PYTHON=python3.12 …` picks another interpreter,
 # `make bench BENCH="--source LAKE --json FILE"` gives flags.
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ RUST := $(shell find decode -name target -prune -o \( -name '*.rs' -o -name Carg
 export MATURIN_NO_INSTALL_RUST := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-rust install wheel lint bench benchmarks clean
+.PHONY: demo test test-fast test-rust fuzz install wheel lint bench benchmarks clean
 
 install: $(VENV)/.built
 
@@ -27,6 +28,12 @@ wheel: $(VENV)/.packages
 
 test: install
 	$(BIN)/pytest
+
+test-fast: install
+	LEDGERFILL_TEST_SEEDS=1000 $(BIN)/pytest tests/unit tests/simulation
+
+fuzz: install
+	LEDGERFILL_TEST_FUZZ_S=60 $(BIN)/pytest -rP tests/unit/test_fuzz.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
 from scenario import scenario
 from world import World
 
-SEEDS = 10_000
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "10000"))
 SEEDS_A_TEST = 1000
 PROBES = {
     "success",
