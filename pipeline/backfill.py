@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
 
-from pipeline import source
+from pipeline import refill, source
 from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
@@ -38,13 +39,14 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
     Raises `Refused` before anything was begun, and `RunHeld` when another run has the store.
     """
     database = Database(settings)
+    settings, absent = refill.narrowed(settings, database)
     with ExitStack() as stack:
         opened = stack.enter_context(source.opened(settings, database.home))
         check_trusted(settings, opened.wanted)
         conn = stack.enter_context(closing(database.connect()))
         network.check(conn, opened.network_passphrase)
         check_held(settings, conn)
-        nothing = not stretches.gaps(conn, opened.wanted) and not segments.due(conn)
+        nothing = not (absent or stretches.gaps(conn, opened.wanted) or segments.due(conn))
         account = Account(observer) if nothing else _account(database, observer)  # which looks at every process
         job = _Backfill(settings, database, opened, conn, account)
         if nothing:
@@ -53,7 +55,7 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         this = books.new_run(conn)
         stack.enter_context(locks.hold(stack.enter_context(closing(database.connect())), this))
         stack.enter_context(database.loading())
-        report = job.carry_out(this, observer)
+        report = job.carry_out(this, observer, absent)
         observer.finished(report)
         return report
 
@@ -79,18 +81,27 @@ class _Backfill:
         self._server_version = conn.info.parameter_status("server_version") or "unknown"
         self._run: Run | None = None
         self._started_at, self._start = datetime.now(UTC), time.monotonic()
-        self._held = tuple(
-            part for stretch in stretches.held(conn, opened.wanted) if (part := stretch.ledgers.overlap(opened.wanted))
-        )
+        self._held = self._holds()
 
-    def carry_out(self, this: Run, observer: Observer) -> RunReport:
-        """Load what is missing now that no other run can change it, and write down how it ended."""
-        plan = self._plan()
+    def _holds(self) -> tuple[LedgerRange, ...]:
         wanted = self._source.wanted
-        self._run = this
-        network.pin(self._conn, self._source.network_passphrase)
-        settings = self._settings
-        books.start_run(self._conn, this, wanted, source=settings.source_shown, workers=settings.workers)
+        held = (stretch.ledgers.overlap(wanted) for stretch in stretches.held(self._conn, wanted))
+        return tuple(part for part in held if part)
+
+    def carry_out(self, this: Run, observer: Observer, absent: Sequence[LedgerRange] = ()) -> RunReport:
+        """Load what is missing now that no other run can change it, and write down how it ended.
+
+        `absent` are ledgers that the books claim wrongly.
+        """
+        # One transaction where the books are to be set right: a run that is refused after all leaves them alone.
+        with self._conn.transaction() if absent else nullcontext():
+            taken = refill.take_out(self._conn, absent)
+            self._held = self._holds()
+            plan = self._begin(this)
+        for part in taken:
+            logger.warning(
+                "ledgers %s were not in the store, though its books claimed them: they are filled anew", part
+            )
         observer.started(self._info(plan, this))
         try:
             finish = self._load(plan, this)
@@ -100,6 +111,14 @@ class _Backfill:
                 books.end_run(self._conn, this, outcome=outcome, error=RunError.of(error).message)
             raise
         return self._end(this, finish)
+
+    def _begin(self, this: Run) -> Plan:
+        plan = self._plan()
+        self._run = this
+        network.pin(self._conn, self._source.network_passphrase)
+        settings, wanted = self._settings, self._source.wanted
+        books.start_run(self._conn, this, wanted, source=settings.source_shown, workers=settings.workers)
+        return plan
 
     def _end(self, this: Run, finish: Finish) -> RunReport:
         """Report and write down how the run ended; over a new connection, since the first may have broken meanwhile."""

@@ -22,6 +22,7 @@ from pipeline import secrets
 from workers.messages import HASH_BYTES, MAX_LEDGER
 
 PREFIX = "LEDGERFILL_"
+CONFIG_FILE = "ledgerfill.toml"
 
 
 def _no_truth(given: object) -> object:
@@ -223,6 +224,20 @@ class JobSettings(SourceSettings, StoreSettings, EngineSettings):
 class BackfillSettings(JobSettings):
     """`backfill`, and `plan`, which only looks."""
 
+    start_ledger: Ledger = 1  # not given: the lowest of the store, with `fill_gaps` alone
+    fill_gaps: bool = False  # the range is that of the gaps, and what the books claim wrongly is filled as well
+
+    @property
+    def start_given(self) -> int | None:
+        """The first ledger that was asked for, if any."""
+        return self.start_ledger if "start_ledger" in self.model_fields_set else None
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> Self:
+        if self.start_given is None and not self.fill_gaps:
+            raise ValueError(f"--start-ledger is missing (or {PREFIX}START_LEDGER, or start_ledger in {CONFIG_FILE})")
+        return self
+
 
 class VerifySettings(JobSettings):
     """`verify`."""
@@ -234,6 +249,26 @@ class StatusSettings(StoreSettings):
     """`status`."""
 
     runs: Count = 10  # how many of the newest are shown
+
+
+class GapsSettings(StoreSettings):
+    """`gaps`."""
+
+    start_ledger: Ledger | None = None  # None: the lowest of the store
+    end_ledger: Ledger | None = None  # None: the highest of the store
+    books_only: bool = False
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.start_ledger and self.end_ledger and self.end_ledger < self.start_ledger:
+            raise ValueError(f"--end-ledger {self.end_ledger} is below --start-ledger {self.start_ledger}")
+        return self
+
+
+class RunsSettings(StoreSettings):
+    """`runs`, and `runs show`."""
+
+    limit: Count = 20  # how many of the newest are listed
 
 
 class LakeSettings(SourceSettings):

@@ -13,10 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline import config, secrets
-from pipeline.config import PREFIX, Settings
+from pipeline.config import CONFIG_FILE, PREFIX, Settings
 from pipeline.errors import Refused
 
-CONFIG_FILE = "ledgerfill.toml"
 S = TypeVar("S", bound=Settings)
 
 

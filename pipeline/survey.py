@@ -6,9 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import source
-from pipeline.config import JobSettings
-from pipeline.plan import Gap, Plan
+from pipeline import refill, source
+from pipeline.config import BackfillSettings, JobSettings
+from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import SAMPLES, check_held, check_trusted, disk_free, disk_needed, make_plan
 from pipeline.progress.survey import Survey
 from pipeline.seams import check_seams
@@ -34,12 +34,13 @@ class _Found:
 
 
 @permitted()
-def survey(settings: JobSettings) -> Survey:
+def survey(settings: BackfillSettings) -> Survey:
     """Look at source and store. Raises `Refused` where a backfill would be."""
     database = Database(settings)
+    settings, absent = refill.narrowed(settings, database)
     with source.opened(settings, database.home) as opened:
         check_trusted(settings, opened.wanted)
-        found = _look(database, opened, settings)
+        found = _without(_look(database, opened, settings), opened.wanted, absent)
         plan = make_plan(settings, opened, found.gaps)
         if found.gaps and settings.end_ledger is not None:
             opened.require(found.gaps[-1].ledgers.last)
@@ -80,6 +81,14 @@ def _look(database: Database, opened: OpenSource, settings: JobSettings) -> _Fou
         held = (stretch.ledgers.overlap(opened.wanted) for stretch in stretches.held(conn, opened.wanted))
         gaps = stretches.gaps(conn, opened.wanted)
         return _Found(tuple(part for part in held if part), gaps, number if lacking else None)
+
+
+def _without(found: _Found, wanted: LedgerRange, absent: tuple[LedgerRange, ...]) -> _Found:
+    """Return what is held and lacks where the books claim some ledgers wrongly: the hashes at their seams are left."""
+    if not absent:
+        return found
+    held = tuple(part for held in found.held for part in missing(held, absent))
+    return _Found(held, tuple(Gap(ledgers=part) for part in missing(wanted, held)), found.outdated)
 
 
 def _advice(database: Database, settings: JobSettings) -> tuple[Advice, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App, Parameter
 
-from pipeline.cli import backfill, bench, lake, plan, status, store, verify
+from pipeline.cli import backfill, bench, gaps, lake, plan, runs, status, store, verify
 
 _TEXT = """\
 Fills PostgreSQL with the history of a ledger network: in parallel and in order.
@@ -26,6 +26,8 @@ def make_app() -> App:
     app.command(backfill.backfill, help_epilogue=backfill.EXAMPLES)
     app.command(plan.plan, help_epilogue=plan.EXAMPLES)
     app.command(status.status, help_epilogue=status.EXAMPLES)
+    app.command(runs.app)
+    app.command(gaps.gaps, help_epilogue=gaps.EXAMPLES)
     app.command(verify.verify, help_epilogue=verify.EXAMPLES)
     app.command(bench.bench, help_epilogue=bench.EXAMPLES)
     app.command(lake.app)

@@ -156,6 +156,21 @@ class JobFlags(JobOutputFlags, EngineFlags, DatabaseFlags, RangeFlags, SourceFla
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class BackfillFlags(JobFlags):
+    """All that `backfill` and `plan` take."""
+
+    fill_gaps: Annotated[
+        bool | None,
+        _flag(
+            _RANGE,
+            "Fill exactly what `gaps` finds, between the store's lowest and highest ledger or in the range given.",
+            negative="",
+        ),
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class VerifyFlags(JobFlags):
     """All that `verify` takes."""
 

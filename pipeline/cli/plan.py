@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pipeline.cli.flags import JobFlags
+from pipeline.cli.flags import BackfillFlags
 
 if TYPE_CHECKING:
     from pipeline.progress.survey import Survey
@@ -19,7 +19,7 @@ Examples:
 
 
 def plan(
-    flags: JobFlags | None = None,
+    flags: BackfillFlags | None = None,
     *,
     chunks: Annotated[bool, Parameter(help="List every chunk, one a line.", negative="")] = False,
 ) -> int:

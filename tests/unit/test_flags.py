@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from pydantic import ByteSize
 
-from pipeline.cli.flags import DatabaseFlags, JobFlags, OutputFlags, RangeFlags, VerifyFlags, given
+from pipeline.cli.flags import BackfillFlags, DatabaseFlags, OutputFlags, RangeFlags, VerifyFlags, given
 from pipeline.config import BackfillSettings, VerifySettings
 
 
@@ -17,12 +17,12 @@ def names(model: type[BackfillSettings] | type[VerifySettings]) -> dict[str, Any
 
 
 def help_of(flag: str) -> str:
-    return get_type_hints(JobFlags, include_extras=True)[flag].__metadata__[0].help
+    return get_type_hints(BackfillFlags, include_extras=True)[flag].__metadata__[0].help
 
 
 def test_every_setting_of_a_job_has_a_flag_and_no_flag_is_without_one() -> None:
     """Flags and settings are the same list; --config alone is about the settings themselves."""
-    for kind, settings in ((JobFlags, BackfillSettings), (VerifyFlags, VerifySettings)):
+    for kind, settings in ((BackfillFlags, BackfillSettings), (VerifyFlags, VerifySettings)):
         assert {field.name for field in fields(kind)} - {"config"} == names(settings).keys()
 
 
