@@ -22,14 +22,15 @@ from pipeline.progress import report_json
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.seams import check_seams
 from pipeline.source import OpenSource
-from pipeline.store import books, locks, network, segments, stretches
+from pipeline.store import books, gaps, locks, network, segments, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import Limits, permitted
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
 logger = logging.getLogger(__name__)
-_AT_THE_END = Limits(lock_s=5.0, statement_s=30.0)  # nobody shall wait long for a run that is over
+# Nobody shall wait long for a run that is over; to look at each of 64 million ledgers takes about 10 s.
+_AT_THE_END = Limits(lock_s=5.0, statement_s=120.0)
 
 
 @permitted()
@@ -125,7 +126,7 @@ class _Backfill:
         wanted = self._source.wanted
         try:
             with closing(self._database.connect(_AT_THE_END)) as conn:
-                lacks = tuple(gap.ledgers for gap in stretches.gaps(conn, wanted))
+                lacks = self._lacks(conn)
                 report = replace(self.report(finish, lacks), complete=not (lacks or segments.due(conn)))
                 error = report.error.message if report.error else None
                 document = report_json.text(report_json.run_document(report))
@@ -137,6 +138,12 @@ class _Backfill:
             unknown = BackfillError(f"the run ended well, but that could not be written down: {reason}")
             finish = finish if finish.error else Finish("failed", unknown)
             return self.report(finish, missing(wanted, (*self._held, *self._account.ledgers)))
+
+    def _lacks(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
+        """Return what the store lacks of the range by its books, and what of this run's ledgers by looking."""
+        by_books = [gap.ledgers for gap in stretches.gaps(conn, self._source.wanted)]
+        by_looking = [hole for part in self._account.ledgers for hole in gaps.holes(conn, part)]
+        return tuple(sorted((*by_books, *by_looking), key=lambda ledgers: ledgers.first))
 
     def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:
         """Return the report; success only when the store lacks nothing of the range."""
@@ -174,11 +181,11 @@ class _Backfill:
         )
 
     def _plan(self) -> Plan:
-        gaps = stretches.gaps(self._conn, self._source.wanted)
-        plan = make_plan(self._settings, self._source, gaps)
-        if gaps and self._settings.end_ledger is not None:
-            self._source.require(gaps[-1].ledgers.last)
-        check_seams(self._source, gaps)
+        absent = stretches.gaps(self._conn, self._source.wanted)
+        plan = make_plan(self._settings, self._source, absent)
+        if absent and self._settings.end_ledger is not None:
+            self._source.require(absent[-1].ledgers.last)
+        check_seams(self._source, absent)
         check_disk(self._database, plan)
         return plan
 

@@ -265,6 +265,22 @@ def test_settings_come_from_flags_environment_and_file(ledgerfill: Program, core
     assert (report["workers"], report["chunks"]) == (1, 2)
 
 
+LOSE = """
+CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN DELETE FROM ledgerfill.ledgers WHERE sequence = NEW.sequence AND sequence IN (20, 21, 30); RETURN NULL; END';
+CREATE TRIGGER lose AFTER INSERT ON ledgerfill.ledgers FOR EACH ROW EXECUTE FUNCTION lose()"""
+
+
+def test_success_is_not_said_over_rows_that_are_not_there(ledgerfill: Program, core_lake: Path) -> None:
+    """Rows that COPY has counted and something else has deleted since are found before the word success is used."""
+    assert ledgerfill.backfill(core_lake, FIRST, 5).returncode == 0
+    with psycopg.connect(ledgerfill.database) as conn:
+        conn.execute(LOSE)
+    ended = ledgerfill.backfill(core_lake, FIRST, LAST)
+    assert ended.returncode == 1
+    assert "the run ended well, but the store lacks ledgers 20-21, 30" in ended.stderr
+
+
 def test_database_url_is_the_last_to_be_asked(ledgerfill: Program, core_lake: Path) -> None:
     """`DATABASE_URL` serves where neither flag nor `LEDGERFILL_DATABASE` names a database."""
     database, ledgerfill.database = ledgerfill.database, None
