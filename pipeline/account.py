@@ -6,13 +6,14 @@ import resource
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pipeline import usage
 from pipeline.actions import Note, ReadyChunk
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.progress import pace
+from pipeline.progress.printable import printable
 from pipeline.progress.report import Observer
 from pipeline.progress.snapshot import Snapshot
 from workers.messages import LedgerRange
@@ -48,7 +49,8 @@ class Account:
         return pace.limit(self._last) if self._last else None
 
     def note(self, note: Note) -> None:
-        """Keep a step against a stall, and pass it on."""
+        """Keep a step against a stall, and pass it on: strangers' bytes in its reason as text that all can take."""
+        note = replace(note, why=printable(note.why))
         if len(self.steps) < STEPS_KEPT:
             self.steps.append(note)
         self._observer.note(note)

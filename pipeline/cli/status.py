@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -92,7 +93,7 @@ def _run(run: RunSeen) -> str:
 
     parts = [f"{run.run_id}  {run.job} {run.wanted}  {run.outcome}, {units.plural(run.ledgers, 'ledger')} committed"]
     parts.append("nothing yet" if run.cursor is None else f"up to {run.cursor}")
-    parts.append(f"began {run.started_at:%Y-%m-%d %H:%M:%SZ}")
+    parts.append(f"began {run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}")
     if run.ended_at is not None:
         parts.append(f"took {units.duration((run.ended_at - run.started_at).total_seconds())}")
     elif run.pid is not None:
@@ -111,7 +112,7 @@ def _now(run: RunSeen) -> Iterator[str]:
         done = f"{units.count(word.ledgers_done)} of {units.plural(word.ledgers_wanted, 'ledger')}"
         yield f"    said {units.duration(run.said.age_s)} ago: {done}; head: {word.head}; {word.waits_for}"
     for taken in run.steps:
-        yield f"    {taken.at:%Y-%m-%d %H:%M:%SZ} {step(taken.note)}"
+        yield f"    {taken.at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ} {step(taken.note)}"
 
 
 def json_lines(found: Status) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.errors import ChunkAbandoned
+from pipeline.progress.printable import printable, printable_lines
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
@@ -49,20 +50,24 @@ class RunError:
 
     @classmethod
     def of(cls, error: BaseException) -> RunError:
-        """Keep what an exception says; one that is none of ours counts as a failure, exit code 1."""
+        """Keep what an exception says; one that is none of ours counts as a failure, exit code 1.
+
+        Strangers' bytes in it become text that a terminal, JSON and PostgreSQL can take.
+        """
         kind, exit_code = type(error).__name__, getattr(error, "exit_code", 1)
+        message = printable_lines(str(error)) or kind
         if not isinstance(error, ChunkAbandoned):
-            return cls(kind=kind, message=str(error) or kind, exit_code=exit_code)
+            return cls(kind=kind, message=message, exit_code=exit_code)
         why = error.failure
         return cls(
             kind=kind,
-            message=str(error),
+            message=message,
             exit_code=exit_code,
             chunk=error.ledgers,
             worker=error.worker,
             attempts=error.attempts,
             ledger=why.ledger,
-            object=why.object,
+            object=None if why.object is None else printable(why.object),
             offset=why.offset,
         )
 

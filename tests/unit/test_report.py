@@ -276,3 +276,11 @@ def test_stages_are_never_more_than_the_cpu_of_the_workers(
     """What the decoder took by the clock is cut to the CPU that there was; what it did not take was reading."""
     spent = cpu_by_stage({"decompress": 1.0, "walk": 1.0, "prove": 1.0, "cpu": workers_s}, 0.25)
     assert tuple(spent.values()) == (*stages, reading, 0.25)
+
+
+def test_what_strangers_wrote_is_text_that_a_database_takes() -> None:
+    """A reason with NUL, half a surrogate or a terminal's escape is written out: PostgreSQL refuses the first two."""
+    failure = Failure(reason="object \0 \ud800 \x1b[2J", transient=False, ledger=5, object="a\0b")
+    error = RunError.of(ChunkAbandoned(LedgerRange(5, 5), 1, failure))
+    assert error.message == r"gave up on ledger 5 at attempt 1: object \x00 \ud800 \x1b[2J"
+    assert error.object == r"a\x00b"
