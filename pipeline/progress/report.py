@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.errors import ChunkAbandoned
-from pipeline.progress.printable import printable, printable_lines
+from pipeline.progress.printable import printable_lines
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RunError:
             worker=error.worker,
             attempts=error.attempts,
             ledger=why.ledger,
-            object=None if why.object is None else printable(why.object),
+            object=why.object,
             offset=why.offset,
         )
 
