@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from pipeline.actions import ReadyChunk
 from pipeline.errors import CommitRefused, RowsDiffer
@@ -50,6 +51,7 @@ class Committer:
         """Connect; `connect` is called again when the connection breaks, for `reconnect_s` seconds at most."""
         self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
         self._epoch = 0
+        self._session = {"pid": 0, "started": None}  # as the server knows it
         self._cancelled = threading.Event()
         self._segment: Segment | None = None  # that is known to be there
         self._conn = self._reconnected()
@@ -131,12 +133,16 @@ class Committer:
         conn = self._connect()
         conn.autocommit = True  # what is only read shall not need the acknowledgement of a COMMIT
         conn.execute(_SQL["settings"])
+        # The server may not know yet that the connection before has broken: what that left open would be waited for.
+        conn.execute(_SQL["end_former"], self._session)
+        self._session = conn.cursor(row_factory=dict_row).execute(_SQL["session"]).fetchone() or self._session
         self._epoch += 1
         return conn
 
     def _lost_connection(self, error: BaseException) -> bool:
         """Return whether trying again makes sense: the connection is gone, and with it the answer."""
-        return isinstance(error, psycopg.OperationalError) and self._conn.closed
+        # `InternalError` is what a session ends with that had to wait for its turn longer than the server lets it.
+        return isinstance(error, psycopg.OperationalError | psycopg.InternalError) and self._conn.closed
 
 
 def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import Refused
@@ -55,8 +56,27 @@ class Limits:
         settings.append("idle_session_timeout=0")  # the session with a run's lock has nothing to say for hours
         return " ".join(f"-c {setting}" for setting in settings)
 
+    @property
+    def answer_s(self) -> float | None:
+        """How long an answer may take before the connection counts as broken; the server gives up before."""
+        return self.statement_s + self.unacknowledged_s if self.statement_s else None
+
 
 DEFAULT_LIMITS = Limits()
+
+
+class _Session(psycopg.Connection):
+    """A connection that does not wait for ever for a server, or what is between, that takes all and says nothing."""
+
+    answer_s: float | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Wait for one answer."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_s)
+        except psycopg.errors._WaitTimeout as error:  # its only name
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer in {self.answer_s:g} s") from error
 
 
 def open_store(
@@ -102,7 +122,8 @@ def connect(
         }
     )
     try:
-        conn = psycopg.connect(conninfo, autocommit=True)
+        conn = _Session.connect(conninfo, autocommit=True)
+        conn.answer_s = limits.answer_s
     except psycopg.Error as error:
         raise _refusal(error, parameters) from error
     try:

@@ -5,6 +5,14 @@
 SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
        set_config('tcp_keepalives_count', '3', false)
 
+-- name: session
+-- This session, so that another can end it: a process id alone may be another's by then.
+SELECT pid, backend_start AS started FROM pg_stat_activity WHERE pid = pg_backend_pid()
+
+-- name: end_former
+-- End the session whose connection has broken, and wait until it is gone, 5 s at most.
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start = %(started)s
+
 -- name: take_next
 -- Take the stretch that begins right above the chunk, to be merged: it waits for whoever is writing it.
 DELETE FROM ledgerfill.ledger_stretches WHERE first = %(last)s::int8 + 1 RETURNING last, previous_hash, last_hash
