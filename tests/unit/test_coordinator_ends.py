@@ -30,7 +30,7 @@ def test_attempts_run_out():
 
 
 def test_a_chunk_that_hangs_is_halved_down_to_its_ledger():
-    """What no attempt could bring is halved down to one ledger: all before is committed, it and its object are named."""
+    """What no attempt could bring is halved down to one ledger: all before is committed, it and its object named."""
     run = Run((1, 20), workers=1, object_of=lambda ledger: f"object-{ledger}")
     run.up(1)
     finish = run.hang_at(14)
