@@ -158,23 +158,6 @@ def test_hung_worker_is_replaced(ledgerfill: Program, core_lake: Path, shared: P
     check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
-@pytest.mark.slow
-def test_chunk_that_hangs_for_ever_is_given_up(ledgerfill: Program, core_lake: Path, shared: Path) -> None:
-    """A head on which every worker hangs is suspected, re-dispatched and given up; everything before it is there."""
-    (core_lake / key(30)).unlink()
-    os.mkfifo(core_lake / key(30))  # opening it waits for a writer that never comes
-    deadlines = ["--stall-floor", 1, "--stall-ceiling", 2, "--fetch-timeout", 2, "--max-attempts", 2]
-    ended, report = ledgerfill.report(
-        "backfill", *job(core_lake, FIRST, LAST), "--chunk-ledgers", 4, "--workers", 2, *deadlines
-    )
-    assert ended.returncode == 1
-    steps = [step["step"] for step in report["steps"] if step["chunk"] == [30, 33]]
-    assert steps == ["suspect", "re-dispatch", "suspect", "abort"]
-    assert "gave up on ledgers 30-33 at attempt 2" in ended.stderr
-    assert held(ledgerfill.database) == [(FIRST, 29)]
-    check(shared, ledgerfill.database, FIRST, 29, "--file", CORE)
-
-
 def wait_until_stuck(worker: int) -> None:
     """Wait until a worker opens the pipe that nobody writes to; a kernel that does not say so gets three seconds."""
     deadline = time.monotonic() + 3
