@@ -8,6 +8,7 @@ import psycopg
 
 from pipeline.config import RunsSettings
 from pipeline.errors import Refused
+from pipeline.progress.report_text import place
 from pipeline.store import books, locks, runs
 from pipeline.store.books import RunRecord
 from pipeline.store.connection import permitted
@@ -29,7 +30,7 @@ def one(settings: RunsSettings, run_id: int) -> RunHistory:
     with closing(database.read()) as conn:
         found = runs.history(conn, run_id, holder=_holder(conn))
     if found is None:
-        raise Refused(f"there is no run {run_id} in {database.shown}: ledgerfill runs lists them")
+        raise Refused(f"there is no run {run_id} in {place(database.shown)}: ledgerfill runs lists them")
     return found
 
 

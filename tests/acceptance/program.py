@@ -180,6 +180,13 @@ def job(source: object, first: int, last: int | None = None) -> Sequence[str]:
     return ["--source", str(source), "--start-ledger", str(first), *(["--end-ledger", str(last)] if last else [])]
 
 
+def make_lake(folder: Path, ledgers: int, *flags: str) -> Path:
+    """Make a synthetic lake from ledger 2 on."""
+    command = [COMMAND, "lake", "make", folder, "--ledgers", str(ledgers), *flags]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
 def wait_for_none(what: Callable[[], list[str]]) -> None:
     """Fail when `what` still returns something after the time in which everything must be gone."""
     deadline = time.monotonic() + GONE_S

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from lakes import FIRST
-from program import COMMAND, Program, job, wait_for
+from program import Program, job, make_lake, wait_for
 from stores import digests, held
 
 LAST = 4001
@@ -42,10 +42,7 @@ def small_disk() -> SmallDisk:
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that takes some seconds to fill."""
-    folder = tmp_path_factory.mktemp("long") / "lake"
-    command = [COMMAND, "lake", "make", folder, "--ledgers", str(LAST - FIRST + 1), "--shape", "sparse"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+    return make_lake(tmp_path_factory.mktemp("long") / "lake", LAST - FIRST + 1, "--shape", "sparse")
 
 
 def fill_up(folder: Path, *, but: int = 0) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from program import COMMAND, Program, Running, job, wait_for, wait_for_none
+from program import Program, Running, job, make_lake, wait_for, wait_for_none
 from stores import digests, held, sessions
 
 FIRST, LAST = 2, 4001
@@ -26,10 +26,7 @@ Digests = dict[str, tuple[int, str]]
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that takes seconds to fill."""
-    folder = tmp_path_factory.mktemp("long") / "lake"
-    command = [COMMAND, "lake", "make", folder, "--ledgers", str(LAST - FIRST + 1), "--shape", "sparse"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+    return make_lake(tmp_path_factory.mktemp("long") / "lake", LAST - FIRST + 1, "--shape", "sparse")
 
 
 @pytest.fixture(scope="module")

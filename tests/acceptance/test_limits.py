@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from lakes import key, mend
-from program import COMMAND, Program, Running, job
+from program import Program, Running, job, make_lake
 
 from pipeline.store import version
 
@@ -29,10 +29,7 @@ FILE_SERVER = Path(__file__).parents[2] / "benchmarks" / "file_server.py"
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that is quickly filled where nothing holds it up."""
-    folder = tmp_path_factory.mktemp("long") / "lake"
-    command = [COMMAND, "lake", "make", folder, "--ledgers", str(LAST - FIRST + 1), "--shape", "sparse"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+    return make_lake(tmp_path_factory.mktemp("long") / "lake", LAST - FIRST + 1, "--shape", "sparse")
 
 
 def limit(report: Path) -> str:
@@ -81,8 +78,7 @@ def test_a_slow_source_is_the_limit(ledgerfill: Program, lake: Path, tmp_path: P
 
 def test_slow_workers_are_the_limit(ledgerfill: Program, tmp_path: Path) -> None:
     """The only worker stands still nine tenths of the time, over ledgers that take longer to decode than to read."""
-    full = tmp_path / "full"
-    subprocess.run([COMMAND, "lake", "make", full, "--ledgers", "100"], check=True, capture_output=True)
+    full = make_lake(tmp_path / "full", 100)
     flags = ("--workers", 1, "--chunk-ledgers", 4, "--report", tmp_path / "report.json")
     with slowed(ledgerfill.start("backfill", *job(full, FIRST, 101), *flags)) as running:
         ended = running.result()
