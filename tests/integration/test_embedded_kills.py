@@ -151,6 +151,7 @@ def test_whoever_connects_again_starts_a_killed_server(
         ours.connect().close()
         kill_server(ours.embedded, processes)
         with socket.socket() as other, ThreadPoolExecutor(3) as threads, caplog.at_level(logging.WARNING):
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also while connections to it linger
             other.bind(("127.0.0.1", port_of(ours.url)))  # the port is another's now
             conns = [done.result() for done in [threads.submit(ours.connect) for _ in range(3)]]
         assert len({conn.info.port for conn in conns}) == 1
