@@ -1,6 +1,6 @@
 """The Rust core: raw ledgers in, proofs checked, rows out as binary COPY. Nothing here holds the GIL while it works."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from typing_extensions import Buffer
 
@@ -90,4 +90,52 @@ def make_lake(
     out to their borders, and `expected.json` says which ledgers there are. The manifest and then `expected.json` are
     written last. Raises `ValueError` for arguments, `OSError` for the folder (`FileExistsError` unless it is empty),
     `CorruptLedger` for a source object that does not decode or whose proofs do not hold.
+    """
+
+class CorruptArchive(Exception):
+    """Bytes of a history archive that are not sound.
+
+    `str()` reads `corrupt bucket-6c48… at byte 1292: expected …, found …`; `offset` counts in the plain bytes.
+    """
+
+    object: str
+    offset: int
+    expected: str
+
+class Buckets:
+    """What a bucket list says of contracts: fed bucket after bucket, the newest level first, `curr` before `snap`.
+
+    The first entry that is met of a contract's instance or of a code is its newest: it decides, live or dead.
+    What is kept grows with the number of contracts and codes, not with the size of the buckets.
+    A bucket counts once it has ended well: one that broke off or failed may simply be started again.
+    """
+
+    def __init__(self) -> None: ...
+    def start(self, bucket_hash: bytes, *, hash_only: bool = False) -> None:
+        """Begin the bucket with this hash (32 bytes, else `ValueError`); 32 zeros are the empty bucket.
+
+        With `hash_only` its bytes are hashed and not looked at: for the hot archive, whose entries are not live.
+        """
+    def feed(self, plain: Buffer) -> None:
+        """Take the next bytes of its record-marked `BucketEntry` stream, in pieces of any size.
+
+        Raises `CorruptArchive` for a record that is no sound entry, one of more than 16 MiB (stellar-core's largest
+        message: nothing larger can enter a ledger) and a code that does not hash to its key; `ValueError` where no
+        bucket has been started.
+        """
+    def end(self) -> None:
+        """End the bucket; raises `CorruptArchive` where it ends inside a record or does not hash to its hash."""
+    def instances(self) -> Iterator[tuple[bytes, bytes | None, str | None]]:
+        """Iterate over live instances by contract: contract id, hash of its WASM, name.
+
+        Hash and name are those of the section `contract_instances`, see `Decoder`.
+        """
+    def specs(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Iterate over live codes by hash: hash, and what `contract_spec` finds in the code."""
+
+def ledger_header(raw: Buffer, *, name: str = "ledger header") -> tuple[int, bytes, bytes, bytes, int]:
+    """Read a `LedgerHeaderHistoryEntry`: sequence, hash, previous hash, hash of the bucket list, protocol.
+
+    Raises `CorruptArchive` with `name` as its object where it is none, does not hash to its own hash, or is followed by
+    anything.
     """
