@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from pipeline.actions import (
     StartWorker,
     Tell,
 )
+from pipeline.clock import RunClock
 from pipeline.config import EngineSettings
 from pipeline.coordinator import Coordinator
 from pipeline.events import (
@@ -154,16 +154,17 @@ class Engine:
         self._signals = Signals()
         self._finish: Finish | None = None
         self._spare: list[str] = []
+        self._clock = RunClock()
         self._shown = 0.0
 
     def run(self) -> Finish:
         """Deliver events and carry out actions until the coordinator finishes."""
         try:
             with self._signals.caught():
-                self._carry_out(self._coordinator.start(time.monotonic()))
+                self._carry_out(self._coordinator.start(self._clock()))
                 while self._finish is None:
                     for event in self._wait():
-                        self._carry_out(self._coordinator.handle(event, time.monotonic()))
+                        self._carry_out(self._coordinator.handle(event, self._clock()))
                     self._show()
                 return self._finish
         finally:
@@ -175,7 +176,7 @@ class Engine:
 
     def _wait(self) -> list[Event]:
         """Wait for something to happen, at most until a deadline or the next look at the run."""
-        wake = self._coordinator.next_wake(time.monotonic())
+        wake = self._coordinator.next_wake(self._clock())
         timeout = SNAPSHOT_S if wake is None else min(max(wake, 0.0), SNAPSHOT_S)
         pipes = [self._commits.readable, self._completions.readable, self._signals.readable]
         said = self._pool.wait(timeout, pipes)
@@ -225,7 +226,7 @@ class Engine:
             Path(path).unlink(missing_ok=True)
 
     def _show(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self._finish is not None or now - self._shown >= SNAPSHOT_S:
             self._shown = now
             self._watcher.progress(self._coordinator.snapshot(now))

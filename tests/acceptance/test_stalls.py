@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,26 @@ def test_a_hedge_saves_the_run_from_a_read_that_never_ends(ledgerfill: Program, 
     behind = set(steps[2:])  # at most the chunk that the late worker was given to do next
     assert len(behind) <= 1, ended.stderr
     assert {step for step, _ in behind} <= {"hedge"}
+    assert held(ledgerfill.database) == [(FIRST, LAST)]
+
+
+def test_a_run_that_was_stopped_blames_no_worker(ledgerfill: Program, core_lake: Path, shared: Path) -> None:
+    """Stopped for longer than its deadlines and continued, a run goes on where it was: no attempt has failed by it."""
+    hang(core_lake)
+    running = ledgerfill.start(
+        "backfill", *job(core_lake, FIRST, LAST), "--chunk-ledgers", 4, "--workers", 2, "--stall-floor", 8
+    )
+    wait_for(lambda: held_so_far(ledgerfill) == [(FIRST, 29)])
+    time.sleep(1)
+    running.send_to_all(signal.SIGSTOP)
+    (core_lake / key(HANGS)).unlink()
+    mend(core_lake, shared, HANGS)
+    time.sleep(10)
+    running.send_to_all(signal.SIGCONT)
+    ended = running.result()
+    assert ended.returncode == 0, ended.stderr
+    assert "the run stood still for 1" in ended.stderr
+    assert "re-dispatch" not in ended.stderr
     assert held(ledgerfill.database) == [(FIRST, LAST)]
 
 
