@@ -25,6 +25,8 @@ class ReadyChunk:
     gap: Gap
     done: ChunkDone
     attempts: int
+    lost_attempts: int = 0  # that were begun and came to nothing
+    lost_s: float = 0.0  # of workers, in these
     worker: int
     previous: bytes | None  # hash of the ledger before, committed or held; None: nothing is known of it
 

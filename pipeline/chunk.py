@@ -34,6 +34,8 @@ class Chunk:
     errors: list[tuple[int, str]] = field(default_factory=list)  # of attempts that ended badly, by their number
     failures: int = 0  # how many, missing objects aside
     deaths: int = 0  # workers that died of it
+    lost: int = 0  # attempts that were begun and came to nothing, superseded ones among them
+    lost_s: float = 0.0  # of workers, in these attempts, until nobody waited for them any more
     not_before: float = 0.0
     missing_since: float | None = None
     missing_tries: int = 0
@@ -45,15 +47,27 @@ class Chunk:
         """The planned chunk that this is, or is a part of."""
         return self.part_of or self.ledgers
 
-    def take(self, result: Result) -> None:
-        """Hold its result; its size is known from now on."""
-        self.attempts.clear()
+    def take(self, result: Result, now: float) -> None:
+        """Hold its result; its size is known from now on, and what else is under way for it is superseded."""
+        self.attempts.remove(result.attempt)
+        self._lose_all(now)
         self.state, self.result, self.size = ChunkState.HELD, result, result.done.row_bytes
 
-    def wait(self, not_before: float) -> None:
+    def wait(self, not_before: float, now: float) -> None:
         """Wait for a worker, not before a time; what is still under way for it is superseded."""
-        self.attempts.clear()
+        self._lose_all(now)
         self.state, self.not_before, self.hedged = ChunkState.WAITING, not_before, False
+
+    def lose(self, attempt: Attempt, now: float) -> None:
+        """Count an attempt that comes to nothing; one that was only queued has cost nothing."""
+        self.attempts.remove(attempt)
+        if attempt.in_work:
+            self.lost += 1
+            self.lost_s += now - attempt.since
+
+    def _lose_all(self, now: float) -> None:
+        for attempt in tuple(self.attempts):
+            self.lose(attempt, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,7 @@ class Attempt:
     worker: int
     path: str
     since: float  # when it began, or when it was the worker's turn to
+    in_work: bool = False  # and not queued behind another
     suspected: bool = False
 
     @property

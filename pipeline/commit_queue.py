@@ -76,6 +76,8 @@ class CommitQueue:
             gap=chunk.gap,
             done=result.done,
             attempts=result.attempt.number,
+            lost_attempts=chunk.lost,
+            lost_s=chunk.lost_s,
             worker=result.attempt.worker,
             previous=chunk.gap.below if first else self._last_hash,
         )

@@ -190,16 +190,16 @@ class Coordinator:
         others = [other.worker for other in chunk.attempts if other is not attempt]
         if others and (failure.transient or failure.missing):
             self._note("hedge", attempt, now, f"worker {others[0]} goes on alone: {failure.reason}")
-            self._take_back(attempt, now)
+            self._take_back(attempt, now, now)
         elif isinstance(verdict, TryAgain):
             self._note("re-dispatch", attempt, now, failure.reason)
-            self._take_back(attempt, verdict.not_before)
+            self._take_back(attempt, verdict.not_before, now)
         elif isinstance(verdict, GiveUp):
             self._abandon(attempt, verdict.failure, now, done)
         else:
+            self._take_back(attempt, now, now)
             halves = self._supply.halve(chunk)
             self._note("split", attempt, now, f"into {halves[0].ledgers} and {halves[1].ledgers}: {failure.reason}")
-            self._take_back(attempt, now)
             self._window.split(chunk, halves)
 
     def _abandon(self, attempt: Attempt, failure: Failure, now: float, done: ChunkDone | None) -> None:
@@ -217,7 +217,7 @@ class Coordinator:
     def _hold(self, attempt: Attempt, ledgers: LedgerRange, done: ChunkDone, now: float) -> None:
         """Keep a result until its turn; where the hashes do not link, nothing from there on is committed."""
         result = Result(ledgers, done, attempt)
-        attempt.chunk.take(result)
+        attempt.chunk.take(result, now)
         if broken := self._queue.hold(result):
             first, failure = broken
             self._give_up(first.attempt, failure, now)
@@ -229,7 +229,7 @@ class Coordinator:
         self._supply.learn(attempt.chunk, row_bytes, now - attempt.since)
         attempt.chunk.size = row_bytes
         self._discard(attempt.path)
-        attempt.chunk.wait(now)
+        attempt.chunk.wait(now, now)
 
     def _lost(self, number: int, reason: str, now: float, *, died: bool) -> None:
         """Take back what a worker had: what it was at counts as an attempt, what it had queued does not."""
@@ -245,7 +245,7 @@ class Coordinator:
                 attempt.chunk.deaths += died
                 self._failed(attempt, Failure(reason=reason, transient=True), now)
             else:
-                self._take_back(attempt, now)
+                self._take_back(attempt, now, now)
 
     def _start_failed(self, reason: str, now: float) -> None:
         starts, stall = self._crew.failed_starts, self._config.stall
@@ -312,12 +312,12 @@ class Coordinator:
 
     # How chunks and workers leave
 
-    def _take_back(self, attempt: Attempt, not_before: float) -> None:
+    def _take_back(self, attempt: Attempt, not_before: float, now: float) -> None:
         """Drop what came of an attempt; its chunk waits for another, unless one is in work already."""
         self._discard(attempt.path)
-        attempt.chunk.attempts.remove(attempt)
+        attempt.chunk.lose(attempt, now)
         if not attempt.chunk.attempts:
-            attempt.chunk.wait(not_before)
+            attempt.chunk.wait(not_before, now)
 
     def _give_up(self, attempt: Attempt, failure: Failure, now: float) -> None:
         """End the run behind a chunk: those before it go on, and what came of those after it is dropped."""

@@ -109,6 +109,7 @@ class Crew:
             worker=worker.number,
             path=f"{self._result_dir}/{self._tokens}",
             since=now,
+            in_work=not worker.tasks,
         )
         chunk.attempts.append(attempt)
         chunk.state = ChunkState.WORK
@@ -119,7 +120,7 @@ class Crew:
     def began(self, token: int, now: float) -> None:
         """Count an attempt's deadline from now."""
         if attempt := self._attempts.get(token):
-            attempt.since = now
+            attempt.since, attempt.in_work = now, True
 
     def answered(self, token: int, now: float) -> Attempt | None:
         """Take an attempt off its worker, whose next one's turn it is; None for a token that nobody waits for."""
@@ -129,7 +130,7 @@ class Crew:
         tasks = self._workers[attempt.worker].tasks
         tasks.remove(attempt)
         if tasks:
-            tasks[0].since = max(tasks[0].since, now)
+            tasks[0].since, tasks[0].in_work = max(tasks[0].since, now), True
         return attempt
 
 

@@ -40,9 +40,10 @@ class Supply:
         self._elapsed_s = self._elapsed_s * _FADES + elapsed_s
 
     def halve(self, chunk: Chunk) -> tuple[Chunk, Chunk]:
-        """Return two parts of a chunk, each to be worked on by itself."""
-        lower, upper = self._plan.halves(chunk.ledgers)
-        return self._part(chunk, lower), self._part(chunk, upper)
+        """Return two parts of a chunk, each to be worked on by itself; what it has cost so far is the lower one's."""
+        lower, upper = (self._part(chunk, ledgers) for ledgers in self._plan.halves(chunk.ledgers))
+        lower.lost, lower.lost_s = chunk.lost, chunk.lost_s
+        return lower, upper
 
     def open_next(self, window: Window) -> Chunk | None:
         """Open the next chunk, or return None: there is none, or the window is full."""

@@ -137,7 +137,7 @@ def _sums(found: RunHistory) -> Iterator[str]:
     yield f"  rows       {units.count(sum(found.rows.values()))}: {_rows(found.rows)}"
     stored, plain, rows = map(units.size, (found.object_bytes, found.plain_bytes, found.row_bytes))
     yield f"  bytes      {stored} stored, {plain} plain, {rows} of rows"
-    yield f"  attempts   {units.count(found.more_attempts)} beyond the first of each chunk"
+    yield f"  attempts   {units.count(found.more_attempts)} beyond the first of each chunk{_lost(found)}"
     yield f"  speed      {_speed(found)}"
     yield f"  stages     {_stages(found.stages_s)}"
     for number, chunk in enumerate(found.slowest):
@@ -184,7 +184,15 @@ def _chunk(chunk: ChunkRecord) -> str:
     from pipeline.progress import units
 
     attempts = f", {units.plural(chunk.attempts, 'attempt')}" if chunk.attempts > 1 else ""
-    return f"{chunk.ledgers} on worker {chunk.worker}{attempts}: {_stages(chunk.stages_s)}"
+    return f"{chunk.ledgers} on worker {chunk.worker}{attempts}{_lost(chunk)}: {_stages(chunk.stages_s)}"
+
+
+def _lost(cost: RunHistory | ChunkRecord) -> str:
+    from pipeline.progress import units
+
+    if not cost.lost_attempts:
+        return ""
+    return f", {units.duration(cost.lost_s)} in {units.count(cost.lost_attempts)} that came to nothing"
 
 
 def _json(document: Mapping[str, object]) -> Iterator[str]:
@@ -227,6 +235,7 @@ def history_document(found: RunHistory) -> dict[str, object]:
         "rows": dict(found.rows),
         "bytes": {"stored": found.object_bytes, "plain": found.plain_bytes, "rows": found.row_bytes},
         "attempts": found.record.chunks + found.more_attempts,
+        "lost": _lost_document(found),
         "rates": {
             "ledgers_per_s": round(found.rate(found.record.ledgers), 3),
             "rows_per_s": round(found.rate(sum(found.rows.values())), 3),
@@ -246,8 +255,13 @@ def _chunk_document(chunk: ChunkRecord) -> dict[str, object]:
         "chunk": pair(chunk.ledgers),
         "worker": chunk.worker,
         "attempts": chunk.attempts,
+        "lost": _lost_document(chunk),
         "stages_s": _rounded(chunk.stages_s),
     }
+
+
+def _lost_document(cost: RunHistory | ChunkRecord) -> dict[str, float]:
+    return {"attempts": cost.lost_attempts, "seconds": round(cost.lost_s, 3)}
 
 
 def _rounded(stages_s: Mapping[str, float]) -> dict[str, float]:

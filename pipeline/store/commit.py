@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from io import FileIO
 from itertools import count
@@ -116,10 +117,12 @@ class Committer:
 
     def _transact(self, chunk: ReadyChunk, swap: Swap, turn: Turn) -> dict[str, int]:
         with self._conn.transaction():
+            start = time.monotonic()
             rows = copy_rows(self._conn, chunk)
+            copy_s = time.monotonic() - start
             turn()
             swap.carry_out(self._conn, self._epoch)
-            swap.record(self._conn)
+            swap.record(self._conn, copy_s)
         return rows
 
     def _make_room(self, chunk: ReadyChunk) -> None:

@@ -15,7 +15,7 @@ from workers.messages import LedgerRange, Timings
 
 _SQL = queries.load("runs")
 SLOWEST = 5  # chunks that are shown
-_STAGES = [field.name for field in fields(Timings)]
+_STAGES = [*(field.name for field in fields(Timings)), "copy_s"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,9 @@ class ChunkRecord:
     ledgers: LedgerRange
     worker: int
     attempts: int
-    stages_s: Mapping[str, float]  # of the worker; `elapsed` and `cpu` are over all stages
+    lost_attempts: int  # that were begun and came to nothing
+    lost_s: float  # of workers, in these
+    stages_s: Mapping[str, float]  # of the worker, over which `elapsed` and `cpu` are; `copy` of the database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,9 @@ class RunHistory:
     plain_bytes: int
     row_bytes: int
     more_attempts: int  # beyond the first of each chunk
-    stages_s: Mapping[str, float]  # summed over workers; `commit` where the run could report
+    lost_attempts: int  # that were begun and came to nothing
+    lost_s: float  # of workers, in these
+    stages_s: Mapping[str, float]  # summed over workers, `copy` over connections; `commit` where the run could report
     slowest: tuple[ChunkRecord, ...]
     steps: tuple[StepRecord, ...]  # against stalls, in order
 
@@ -57,8 +61,9 @@ def history(conn: psycopg.Connection, run_id: int, *, holder: int | None = None)
             return None
         number, job, first, last, *rest = row
         record = RunRecord(number, job, LedgerRange(first, last), *rest[:13])
-        elapsed_s, transactions, operations, events, object_bytes, plain_bytes, row_bytes, more, commit_s = rest[13:]
-        stages = _stages(dict(_rows(conn, "stages", run_id)))
+        elapsed_s, transactions, operations, events, object_bytes, plain_bytes, row_bytes, *costs = rest[13:]
+        more, lost, commit_s = costs
+        sums: dict[str, float] = dict(_rows(conn, "stages", run_id))
         return RunHistory(
             record=record,
             elapsed_s=elapsed_s,
@@ -73,7 +78,9 @@ def history(conn: psycopg.Connection, run_id: int, *, holder: int | None = None)
             plain_bytes=plain_bytes,
             row_bytes=row_bytes,
             more_attempts=more,
-            stages_s=stages | ({} if commit_s is None else {"commit": commit_s}),
+            lost_attempts=lost,
+            lost_s=sums.get("lost_s", 0.0),
+            stages_s=_stages(sums) | ({} if commit_s is None else {"commit": commit_s}),
             slowest=tuple(map(_chunk, _rows(conn, "slowest", run_id))),
             steps=tuple(books.steps(conn, run_id)),
         )
@@ -84,10 +91,17 @@ def _rows(conn: psycopg.Connection, query: str, run_id: int) -> list[TupleRow]:
 
 
 def _chunk(row: TupleRow) -> ChunkRecord:
-    first, last, worker, attempts, timings = row
-    return ChunkRecord(ledgers=LedgerRange(first, last), worker=worker, attempts=attempts, stages_s=_stages(timings))
+    first, last, worker, attempts, lost, timings = row
+    return ChunkRecord(
+        ledgers=LedgerRange(first, last),
+        worker=worker,
+        attempts=attempts,
+        lost_attempts=lost,
+        lost_s=timings.get("lost_s", 0.0),
+        stages_s=_stages(timings),
+    )
 
 
 def _stages(timings: Mapping[str, float]) -> dict[str, float]:
-    """Return the stages in the order in which a worker goes through them; `jsonb` keeps another."""
+    """Return the stages in the order in which a chunk goes through them; `jsonb` keeps another."""
     return {name.removesuffix("_s"): timings[name] for name in _STAGES if name in timings}

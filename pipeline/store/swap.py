@@ -60,9 +60,10 @@ class Swap:
         except _TAKEN as error:
             raise SwapLost from error
 
-    def record(self, conn: psycopg.Connection) -> None:
+    def record(self, conn: psycopg.Connection, copy_s: float) -> None:
         """Write the chunk's own row, which also proves later that this very commit landed."""
         done = self._chunk.done
+        timings = asdict(done.timings) | {"copy_s": copy_s, "lost_s": self._chunk.lost_s}
         rows = {section.table: section.rows for section in done.sections}
         names = self._names | {
             "worker": self._chunk.worker,
@@ -73,7 +74,7 @@ class Swap:
             "object_bytes": done.object_bytes,
             "plain_bytes": done.plain_bytes,
             "row_bytes": done.row_bytes,
-            "timings": json.dumps(asdict(done.timings)),
+            "timings": json.dumps(timings | {"lost_attempts": self._chunk.lost_attempts}),
         }
         conn.execute(_SQL["record"], names)
 

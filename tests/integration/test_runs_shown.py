@@ -51,7 +51,9 @@ def run(store: str, conn: psycopg.Connection, tmp_path: Path) -> books.Run:
     committer = Committer(lambda: psycopg.connect(store), run)
     for first, last, worker, attempts, timings in CHUNKS:
         chunk = handmade.chunk(tmp_path, first, last)
-        committer.commit(replace(chunk, worker=worker, attempts=attempts, done=replace(chunk.done, timings=timings)))
+        done = replace(chunk.done, timings=timings)
+        lost = {"lost_attempts": attempts - 1, "lost_s": 20.0 * (attempts - 1)}
+        committer.commit(replace(chunk, worker=worker, attempts=attempts, done=done, **lost))
     committer.close()
     return run
 
@@ -69,7 +71,11 @@ def test_run_in_progress_is_summed_up(settings: RunsSettings, conn: psycopg.Conn
     assert found.more_attempts == 2
     assert found.elapsed_s > 0
     assert (found.object_bytes > 0, found.plain_bytes > found.object_bytes) == (True, True)
+    assert (found.lost_attempts, found.lost_s) == (2, 40.0)
+    copy_s = found.stages_s["copy"]
+    assert copy_s > 0
     assert found.stages_s == {
+        "copy": copy_s,
         "wait": 2.75,
         "decompress": 0.0,
         "walk": 1.0,
@@ -79,10 +85,10 @@ def test_run_in_progress_is_summed_up(settings: RunsSettings, conn: psycopg.Conn
         "elapsed": 6.0,
         "cpu": 1.5,
     }
-    assert [(chunk.ledgers.first, chunk.worker, chunk.attempts) for chunk in found.slowest] == [
-        (105, 2, 3),
-        (120, 1, 1),
-        (100, 1, 1),
+    assert [(chunk.ledgers.first, chunk.worker, chunk.attempts, chunk.lost_s) for chunk in found.slowest] == [
+        (105, 2, 3, 40.0),
+        (120, 1, 1, 0.0),
+        (100, 1, 1, 0.0),
     ]
     assert found.slowest[0].stages_s["wait"] == 2.0
 
@@ -114,12 +120,21 @@ def test_run_that_ended_has_its_own_end(settings: RunsSettings, conn: psycopg.Co
         "gave up on ledgers 110-119",
         "11 ledgers in 3 chunks: 100-109, 120",
         "77: 11 ledgers, 11 transactions, 22 operations, 33 events",
-        "2 beyond the first of each chunk",
+        "2 beyond the first of each chunk, 40.0 s in 2 that came to nothing",
         "1.1 ledgers/s",
         "commit 1.2 s (elapsed 6.0 s, cpu 1.5 s)",
-        "slowest    105-109 on worker 2, 3 attempts: wait 2.0 s",
+        "slowest    105-109 on worker 2, 3 attempts, 40.0 s in 2 that came to nothing: wait 2.0 s",
+        "120 on worker 1: wait 0.2 s",
     ):
         assert any(words in line for line in lines), words
+
+
+def test_chunk_of_an_older_program_is_shown(settings: RunsSettings, conn: psycopg.Connection, run: books.Run):
+    """It says neither how long its copy took nor what its attempts have cost: as many are lost as were made again."""
+    conn.execute("UPDATE ledgerfill.backfill_chunks SET timings = timings - '{copy_s,lost_s,lost_attempts}'::text[]")
+    found = job.one(settings, run.id)
+    assert (found.lost_attempts, found.lost_s, found.slowest[0].lost_attempts) == (2, 0.0, 2)
+    assert "copy" not in found.stages_s
 
 
 def test_programs_read_the_same(settings: RunsSettings, conn: psycopg.Connection, run: books.Run):
@@ -130,6 +145,7 @@ def test_programs_read_the_same(settings: RunsSettings, conn: psycopg.Connection
     assert (document["run_id"], document["outcome"], document["range"]) == (run.id, "success", [100, 199])
     assert document["committed"] == [[100, 109], [120, 120]]
     assert (document["chunks"], document["attempts"]) == (3, 5)
+    assert document["lost"] == document["slowest"][0]["lost"] == {"attempts": 2, "seconds": 40.0}
     assert document["slowest"][0]["chunk"] == [105, 109]
     assert document["stages_s"]["wait"] == 2.75
 

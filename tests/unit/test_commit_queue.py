@@ -25,7 +25,8 @@ def result(first: int, last: int, *, previous: int | None = None, attempts: int 
         token=first, ledgers=ledgers, previous_hash=before.to_bytes(32, "big"), last_hash=last.to_bytes(32, "big")
     )
     made = Result(ledgers, done, attempt)
-    chunk.take(made)
+    chunk.attempts.append(attempt)
+    chunk.take(made, 0.0)
     return made
 
 

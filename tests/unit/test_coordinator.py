@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from by_hand import CORRUPT, RESET, Run, commits, handed_out, hash_of, of, steps
 
-from pipeline.actions import Commit, Discard, Finish, KillWorker, StartWorker
+from pipeline.actions import Action, Commit, Discard, Finish, KillWorker, StartWorker
 from pipeline.bounds import CoordinatorConfig
 from pipeline.chunk import ChunkState
 from pipeline.events import FromWorker, WorkerDied
@@ -137,6 +137,34 @@ def test_the_first_result_of_a_hedged_chunk_counts(winner: int, loser: int):
     assert run.done(loser) == [Discard(f"/r/{loser}")]
     run.committed(1, 10)
     assert run.committed(11, 20)[-1] == Finish("success")
+
+
+def costs(actions: list[Action]) -> list[tuple[str, int, float]]:
+    ready = [action.chunk for action in actions if isinstance(action, Commit)]
+    return [(str(chunk.ledgers), chunk.lost_attempts, chunk.lost_s) for chunk in ready]
+
+
+@pytest.mark.parametrize(("winner", "lost_s"), [(1, 5.0), (3, 50.0)])
+def test_what_the_loser_of_a_hedge_has_cost_is_counted(winner: int, lost_s: float):
+    """A chunk says how long a worker was at it in vain, until another had brought it."""
+    run = hedged()
+    run.tick(5)
+    assert costs(run.done(winner)) == [("1-10", 1, lost_s), ("11-20", 0, 0.0)]
+
+
+def test_what_failed_attempts_have_cost_is_counted():
+    """Each that was begun counts with its seconds; one that was queued behind another has cost nothing."""
+    run = Run((1, 20))
+    run.up(1)
+    run.tick(5)
+    run.tell(WorkerDied(1, "killed"))
+    run.up(2)
+    assert handed_out(run.tick(2)) == ["1-10 to 2"]  # behind the other
+    run.done(3)
+    run.tick(3)
+    run.done(4, failure=RESET)
+    assert handed_out(run.tick(4)) == ["1-10 to 2"]
+    assert costs(run.done(5)) == [("1-10", 2, 8.0), ("11-20", 0, 0.0)]
 
 
 def test_the_loser_of_a_hedge_is_killed_at_its_deadline():

@@ -57,7 +57,7 @@ def test_tasks_carry_a_token_of_their_own():
     task = team.give(worker, again, 0.0)
     assert (task.token, task.attempt, task.path) == (1, 1, "/results/1")
     assert team.answered(task.token, 1.0)
-    again.wait(0.0)
+    again.wait(0.0, 1.0)
     again.failures = 2
     task = team.give(worker, again, 2.0)
     assert (task.token, task.attempt, task.path) == (2, 3, "/results/2")

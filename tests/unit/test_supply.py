@@ -83,6 +83,17 @@ def test_chunks_shrink_where_they_cost_much(row_bytes: int, elapsed_s: float, le
     assert len(third.ledgers) == 10
 
 
+def test_the_lower_half_goes_on_with_what_the_chunk_has_cost():
+    """What attempts at a chunk have cost before it was halved is counted once, with what its lower half costs."""
+    source = supply((1, 10))
+    chunk = source.open_next(Window(9, 1 << 40))
+    assert chunk
+    chunk.lost, chunk.lost_s = 3, 60.0
+    lower, upper = source.halve(chunk)
+    assert (lower.ledgers.first, lower.lost, lower.lost_s) == (1, 3, 60.0)
+    assert (upper.lost, upper.lost_s) == (0, 0.0)
+
+
 def test_a_supply_that_was_stopped_opens_nothing():
     """After a failure or an interrupt nothing more is opened."""
     source = supply((1, 30))

@@ -67,7 +67,7 @@ COMMENT ON COLUMN ledgerfill.backfill_chunks.attempts IS 'how many attempts it t
 COMMENT ON COLUMN ledgerfill.backfill_chunks.object_bytes IS 'bytes read, as stored in the source';
 COMMENT ON COLUMN ledgerfill.backfill_chunks.plain_bytes IS 'bytes read, decompressed';
 COMMENT ON COLUMN ledgerfill.backfill_chunks.row_bytes IS 'bytes of binary COPY';
-COMMENT ON COLUMN ledgerfill.backfill_chunks.timings IS 'seconds of the worker by stage';
+COMMENT ON COLUMN ledgerfill.backfill_chunks.timings IS 'seconds by stage: of the worker, of its copy into the database, and of attempts that came to nothing, with their number';
 
 COMMENT ON TABLE ledgerfill.ingest_store IS 'cursors by key: the last ledger that is done, and who wrote it';
 COMMENT ON COLUMN ledgerfill.ingest_store.value IS 'last ledger done';
