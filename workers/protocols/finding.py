@@ -1,0 +1,48 @@
+"""Finds the installed plug-ins by their entry points, and says of one that cannot be used which it is and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+
+from workers.failures import message
+from workers.protocols.contract import Protocol, ProtocolError
+
+GROUP = "ledgerfill.protocols"
+
+
+def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]:
+    """Return the protocols by id, in the order of their ids; `points`: those of the group unless given.
+
+    Raises `ProtocolError` for a plug-in that cannot be imported or is no `Protocol`, and for two that share an id or a
+    state table.
+    """
+    found: dict[str, Protocol] = {}
+    owners: dict[str, str] = {}
+    for point in entry_points(group=GROUP) if points is None else points:
+        protocol = _load(point)
+        _own(owners, f"id {protocol.id.lower()}", point)  # case aside: their tables and cursors would be hard to tell
+        for table in protocol.state:
+            _own(owners, f"state table {table.name}", point)
+        found[protocol.id] = protocol
+    return dict(sorted(found.items()))
+
+
+def _load(point: EntryPoint) -> Protocol:
+    try:
+        protocol = point.load()
+    except Exception as error:  # an edge: a plug-in is anybody's code
+        raise ProtocolError(f"cannot load {_named(point)}: {type(error).__name__}: {message(error)}") from error
+    if not isinstance(protocol, Protocol):
+        raise ProtocolError(f"{_named(point)} is no Protocol: {type(protocol).__name__}")
+    return protocol
+
+
+def _own(owners: dict[str, str], what: str, point: EntryPoint) -> None:
+    owner = owners.setdefault(what, _named(point))
+    if owner != _named(point):
+        raise ProtocolError(f"{owner} and {_named(point)} both have the {what}")
+
+
+def _named(point: EntryPoint) -> str:
+    return f"plug-in {point.name} ({point.value})"
