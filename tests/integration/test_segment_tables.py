@@ -164,15 +164,42 @@ def test_an_index_waits_for_no_other_segment(conn: psycopg.Connection, finisher:
     assert segments.due(conn) == [Segment(65_536)]
 
 
+def hold(conn: psycopg.Connection, *stretches: tuple[int, int]) -> None:
+    for ends in stretches:
+        conn.execute(
+            "INSERT INTO ledgerfill.ledger_stretches"
+            " (first, last, previous_hash, first_hash, last_hash, job, run_id, epoch, commit_id)"
+            " VALUES (%s, %s, '', '', '', 'backfill', 1, 1, gen_random_uuid())",
+            ends,
+        )
+
+
+@pytest.mark.parametrize(
+    ("stretches", "full"),
+    [
+        ([(65_536, 131_071)], True),
+        ([(65_536, 131_070), (131_072, 140_000)], False),
+        ([(1, 65_535), (65_537, 200_000)], False),
+        ([(1, 9), (11, 150_000), (160_000, 170_000)], True),
+        ([], False),
+    ],
+)
+def test_a_segment_is_full_when_one_stretch_has_all_of_it(
+    conn: psycopg.Connection, stretches: list[tuple[int, int]], full: bool
+):
+    """It is full when none of its ledgers is missing, whatever stands beside it, and only then due to be frozen."""
+    segments.ensure(conn, LedgerRange(65_536, 65_536))
+    conn.execute("UPDATE ledgerfill.segments SET indexed = true")
+    hold(conn, *stretches)
+    assert segments.is_full(conn, Segment(65_536)) is full
+    assert segments.due(conn) == ([Segment(65_536)] if full else [])
+
+
 def test_a_full_segment_is_frozen_once(conn: psycopg.Connection, finisher: Finisher):
     """One that was completed half full is due again when its last ledger has come, and then never more."""
     segments.ensure(conn, LedgerRange(1, 1))
     finisher.finish(Segment(0))
-    conn.execute(
-        "INSERT INTO ledgerfill.ledger_stretches"
-        " (first, last, previous_hash, first_hash, last_hash, job, run_id, epoch, commit_id)"
-        " VALUES (1, 65535, '', '', '', 'backfill', 1, 1, gen_random_uuid())"
-    )
+    hold(conn, (1, 65_535))
     assert segments.due(conn) == [Segment(0)]
     finisher.finish(Segment(0))
     assert segments.due(conn) == []

@@ -22,7 +22,8 @@ DELETE FROM ledgerfill.ledger_stretches WHERE first = %(last)s::int8 + 1 RETURNI
 UPDATE ledgerfill.ledger_stretches
 SET last = %(end)s, last_hash = %(end_hash)s,
     job = %(job)s, run_id = %(run_id)s, epoch = %(epoch)s, commit_id = %(commit_id)s, updated_at = now()
-WHERE last = %(first)s::int8 - 1 AND last_hash = %(previous_hash)s
+WHERE int8range(first, last::int8 + 1, '[]') @> %(first)s::int8 -- by the index of `stretches_apart`, however many there are
+    AND last = %(first)s::int8 - 1 AND last_hash = %(previous_hash)s
 
 -- name: begin
 -- A new stretch where none ends below; the constraint `stretches_apart` refuses one that overlaps or touches another.

@@ -26,9 +26,10 @@ INSERT INTO ledgerfill.segments (first) VALUES (%(first)s)
 
 -- name: due
 -- Segments that lack indexes, or hold every one of their ledgers and were not frozen since the last came.
+-- Where a segment is full, the highest stretch that begins at its first ledger or below reaches to its last.
 SELECT first FROM ledgerfill.segments s
-WHERE NOT indexed OR (NOT frozen AND EXISTS (
-    SELECT FROM ledgerfill.ledger_stretches t WHERE t.first <= greatest(s.first, 1) AND t.last >= s.first + 65535))
+WHERE NOT indexed OR (NOT frozen AND s.first + 65535 <= (
+    SELECT last FROM ledgerfill.ledger_stretches t WHERE t.first <= greatest(s.first, 1) ORDER BY t.first DESC LIMIT 1))
 ORDER BY first
 
 -- name: unindexed
@@ -37,7 +38,8 @@ SELECT first FROM ledgerfill.segments WHERE NOT indexed ORDER BY first
 
 -- name: full
 -- Whether a segment holds every one of its ledgers; no row where there is no such segment.
-SELECT EXISTS (SELECT FROM ledgerfill.ledger_stretches t WHERE t.first <= greatest(s.first, 1) AND t.last >= s.first + 65535)
+SELECT s.first + 65535 <= (
+    SELECT last FROM ledgerfill.ledger_stretches t WHERE t.first <= greatest(s.first, 1) ORDER BY t.first DESC LIMIT 1)
 FROM ledgerfill.segments s WHERE s.first = %(first)s
 
 -- name: settings
