@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
+from typing import Any
 
 import tenacity
 
@@ -24,8 +27,11 @@ from workers.logs import LogRelay
 from workers.messages import Task, WorkerConfig, WorkerMessage
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_JOIN_S = 10.0  # a killed process is gone in milliseconds, unless a dead network mount holds it in the kernel
+# A killed process is gone in milliseconds, unless a dead network mount holds it in the kernel; a forkserver answers in
+# milliseconds, unless it was stopped (SIGSTOP).
+_JOIN_S = 5.0
 _open_pools: set[int] = set()
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,10 @@ class Pool:
         self.close()
 
     def start(self, worker: int) -> None:
-        """Start a worker under a number that no living one has; it says `Ready` when it is."""
+        """Start a worker under a number that no living one has; it says `Ready` when it is.
+
+        Waits for the forkserver, for a replaced one where it has died or does not answer.
+        """
         if worker in self._slots:
             raise ValueError(f"worker {worker} is there already")
         ours, theirs = _CONTEXT.Pipe(duplex=True)
@@ -126,7 +135,6 @@ class Pool:
         heard: list[WorkerMessage | WorkerGone] = _messages(slot.reader.read())
         if slot.reader.ended:
             slot.process.kill()
-            slot.process.join(_JOIN_S)
             heard += self._bury(worker)
         return heard
 
@@ -151,8 +159,9 @@ class Pool:
         self._closed = True
         for slot in self._slots.values():
             slot.process.kill()
+        until = time.monotonic() + _JOIN_S
         for slot in self._slots.values():
-            slot.process.join(_JOIN_S)
+            slot.process.join(max(0.0, until - time.monotonic()))
         ended = all(slot.process.exitcode is not None for slot in self._slots.values())
         for slot in self._slots.values():
             _let_go(slot)
@@ -193,7 +202,7 @@ def _reason(exitcode: int | None, killed_for: str | None) -> str:
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         return f"killed by {name}{' (out of memory?)' if -exitcode == signal.SIGKILL else ''}"
-    return f"exited with code {exitcode}"
+    return "closed its pipe" if exitcode is None else f"exited with code {exitcode}"
 
 
 def _start_forkserver() -> None:
@@ -211,20 +220,43 @@ def _start_forkserver() -> None:
     retry=tenacity.retry_if_exception_type(
         (ConnectionError, EOFError)
     ),  # the forkserver has died and is not yet found dead
-    stop=tenacity.stop_after_delay(_JOIN_S),
+    stop=tenacity.stop_after_delay(2 * _JOIN_S),
     wait=tenacity.wait_fixed(0.02),
     reraise=True,
 )
 def _start_process(process: ForkServerProcess) -> None:
     _start_forkserver()  # a no-op while it lives
-    with _bare_main_module():
+    with _bare_main_module(), _answering_forkserver():
         process.start()
+
+
+@contextlib.contextmanager
+def _answering_forkserver() -> Iterator[None]:
+    """Kill the forkserver where what is asked of it inside takes too long: who waits for it hears that."""
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # there since 3.4, and its only name
+
+    def kill() -> None:
+        logger.warning("the process that starts workers has not answered in %g s: starting another", _JOIN_S)
+        os.kill(pid, signal.SIGKILL)
+
+    timer = threading.Timer(_JOIN_S, kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _stop_forkserver() -> None:
     """End and reap the two helpers that multiprocessing would leave to the end of this process."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there since 3.9, for this very use
-    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]  # likewise
+    # Any: what is used of the two has no public name.
+    helpers: list[Any] = [forkserver._forkserver, resource_tracker._resource_tracker]
+    for pid in (helpers[0]._forkserver_pid, helpers[1]._pid):
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)  # one that was stopped would be waited for without end
+    for helper in helpers:
+        helper._stop()  # there since 3.9, for this very use
 
 
 @contextlib.contextmanager

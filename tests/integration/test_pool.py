@@ -221,3 +221,27 @@ def test_forkserver_killed_takes_its_workers_and_is_replaced(pubnet: WorkerConfi
         pool.start(1)
         hear(pool, until(Ready))
     assert offspring() == []
+
+
+def test_forkserver_that_is_stopped_is_replaced(pubnet: WorkerConfig, offspring: Offspring) -> None:
+    """Where the process that workers come from answers no more, a death is heard, and a worker started, in seconds."""
+    with Pool(pubnet) as pool:
+        pool.start(0)
+        hear(pool, until(Ready))
+        worker = pool.pids()[0]
+        os.kill(psutil.Process(worker).ppid(), signal.SIGSTOP)
+        os.kill(worker, signal.SIGKILL)
+        start = time.monotonic()
+        hear(pool, until(WorkerGone))
+        pool.start(1)
+        hear(pool, until(Ready))
+        assert time.monotonic() - start < 20
+    assert offspring() == []
+
+
+def test_stopped_helpers_do_not_hold_up_the_end(pubnet: WorkerConfig, offspring: Offspring) -> None:
+    """A forkserver and a tracker that were stopped end with the last pool all the same."""
+    with Pool(pubnet):
+        for helper in offspring():
+            helper.suspend()
+    assert offspring() == []
