@@ -1,8 +1,9 @@
 """Short jobs, each the command as typed in a fresh process: in a ready store, and again in one whose books have grown.
 
-The grown store has the segments of 64 million ledgers, a thousand runs, a million chunks in the newest ten of them (one
-died and could not report), and thousands of stretches. What is planned are 64 million ledgers of a lake that has its
-manifest and, for its newest ledger, a file without anything in it.
+The grown store has the segments of 64 million ledgers, none of them full, a thousand runs, a million chunks and ten
+thousand steps against stalls in the newest ten of them (one died and could not report), and thousands of stretches.
+What is planned are 64 million ledgers of a lake that has its manifest and, for its newest ledger, a file without
+anything in it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from workers.messages import LedgerRange
 from workers.sources import Layout
 
 PLANNED = LedgerRange(2, 64_000_000)
-RUNS, CHUNKS = 1_000, 100_000  # chunks of each of the newest ten
+RUNS, CHUNKS, STEPS = 1_000, 100_000, 1_000  # chunks and steps of each of the newest ten
 HELP_S, NOTHING_S, ONE_S, LOOK_S, LOOK_MB = 0.2, 0.5, 1.0, 1.0, 100.0
 _POLL_S = 0.002
 _MANY_RUNS = """
@@ -44,13 +45,17 @@ SELECT r.id, 2 + 64 * n, 65 + 64 * n, gen_random_uuid(), sha256('first'), sha256
     20000, 50000, 60000, 16000000, 120000000, 60000000,
     '{"wait_s": 0.1, "decompress_s": 0.1, "walk_s": 0.1, "prove_s": 0.1, "encode_s": 0.1, "write_s": 0.1}'
 FROM (SELECT id FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT 10) r, generate_series(0, %(chunks)s - 1) n"""
+_MANY_STEPS = """
+INSERT INTO ledgerfill.backfill_steps (run_id, number, at, step, first, last, worker, attempt, elapsed_s, why)
+SELECT r.id, n, now(), 'suspect', 2 + 64 * n, 65 + 64 * n, 1, 1, 10, 'everything waits for it'
+FROM (SELECT id FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT 10) r, generate_series(1, %(steps)s) n"""
 _MANY_STRETCHES = """
 INSERT INTO ledgerfill.ledger_stretches
     (first, last, previous_hash, first_hash, last_hash, job, run_id, epoch, commit_id)
 SELECT 1000000 + 6000 * n, 1003000 + 6000 * n, sha256('below'), sha256('first'), sha256('last'), 'backfill', 1, 1,
     gen_random_uuid()
 FROM generate_series(1, %(stretches)s) n"""
-_INDEXED = "UPDATE ledgerfill.segments SET indexed = true, frozen = true"
+_INDEXED = "UPDATE ledgerfill.segments SET indexed = true"
 
 
 @dataclass(slots=True)
@@ -96,7 +101,8 @@ def main() -> None:
         _without_a_store(ground, store, turns)
         _measure(ground, store, turns)
         _grow(ground, given.stretches)
-        detail = f"{RUNS} runs, {10 * CHUNKS:,} chunks, {given.stretches:,} stretches, segments of 64 million ledgers"
+        books = f"{RUNS} runs, {10 * CHUNKS:,} chunks, {10 * STEPS:,} steps, {given.stretches:,} stretches"
+        detail = f"{books}, segments of 64 million ledgers"
         figures.title("short: the same in a store that has grown", lake.name, detail)
         _measure(ground, store, turns)
 
@@ -172,8 +178,8 @@ def _grow(ground: Scratch, stretches: int) -> None:
     """Fill the books as years of runs would."""
     segments.ensure(ground.conn, PLANNED)
     ground.conn.execute(_INDEXED)
-    counts = {"runs": RUNS, "chunks": CHUNKS, "stretches": stretches}
-    for query in (_MANY_RUNS, _ONE_DIED, _MANY_CHUNKS, _MANY_STRETCHES):
+    counts = {"runs": RUNS, "chunks": CHUNKS, "steps": STEPS, "stretches": stretches}
+    for query in (_MANY_RUNS, _ONE_DIED, _MANY_CHUNKS, _MANY_STEPS, _MANY_STRETCHES):
         ground.conn.execute(query, {name: count for name, count in counts.items() if f"%({name})s" in query})
     for settle in ("VACUUM (ANALYZE)", "CHECKPOINT"):  # what it takes to fill them is not the question
         ground.conn.execute(settle)
