@@ -141,9 +141,10 @@ class _Backfill:
 
     def _lacks(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
         """Return what the store lacks of the range by its books, and what of this run's ledgers by looking."""
-        by_books = [gap.ledgers for gap in stretches.gaps(conn, self._source.wanted)]
+        wanted = self._source.wanted
+        by_books = [gap.ledgers for gap in stretches.gaps(conn, wanted)]
         by_looking = [hole for part in self._account.ledgers for hole in gaps.holes(conn, part)]
-        return tuple(sorted((*by_books, *by_looking), key=lambda ledgers: ledgers.first))
+        return missing(wanted, missing(wanted, (*by_books, *by_looking)))  # each once: they may overlap
 
     def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:
         """Return the report; success only when the store lacks nothing of the range."""

@@ -269,16 +269,27 @@ LOSE = """
 CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN DELETE FROM ledgerfill.ledgers WHERE sequence = NEW.sequence AND sequence IN (20, 21, 30); RETURN NULL; END';
 CREATE TRIGGER lose AFTER INSERT ON ledgerfill.ledgers FOR EACH ROW EXECUTE FUNCTION lose()"""
+LOSE_BOOKS = f"""
+CREATE FUNCTION lose_books() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN DELETE FROM ledgerfill.ledger_stretches WHERE last = {LAST}; RETURN NULL; END';
+CREATE TRIGGER lose_books AFTER UPDATE ON ledgerfill.ledger_stretches FOR EACH ROW EXECUTE FUNCTION lose_books()"""
 
 
-def test_success_is_not_said_over_rows_that_are_not_there(ledgerfill: Program, core_lake: Path) -> None:
-    """Rows that COPY has counted and something else has deleted since are found before the word success is used."""
+@pytest.mark.parametrize(
+    ("lost", "lacks"),
+    [(LOSE, "20-21, 30"), (f"{LOSE};{LOSE_BOOKS}", f"{FIRST}-{LAST}")],
+    ids=["rows", "rows and books"],
+)
+def test_success_is_not_said_over_rows_that_are_not_there(
+    ledgerfill: Program, core_lake: Path, lost: str, lacks: str
+) -> None:
+    """What COPY has counted and something else has deleted since is found before the word success is used, and once."""
     assert ledgerfill.backfill(core_lake, FIRST, 5).returncode == 0
     with psycopg.connect(ledgerfill.database) as conn:
-        conn.execute(LOSE)
+        conn.execute(lost)
     ended = ledgerfill.backfill(core_lake, FIRST, LAST)
     assert ended.returncode == 1
-    assert "the run ended well, but the store lacks ledgers 20-21, 30" in ended.stderr
+    assert f"the run ended well, but the store lacks ledgers {lacks}\n" in ended.stderr
 
 
 def test_database_url_is_the_last_to_be_asked(ledgerfill: Program, core_lake: Path) -> None:
