@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import Refused
-from pipeline.store import tls, version
+from pipeline.store import queries, tls, version
 
 OLDEST_SERVER = 15  # major version
+_SQL = queries.load("connection")
 _CANCEL_S = 1.0
+_ASKING_S = 10.0
 _SCHEMA = "ledgerfill"
 _PREFIX = re.compile(
     r"^(?:connection (?:failed|is bad): )?(?:connection to server (?:at|on) .*? failed: )?(?:FATAL: +)?"
@@ -37,7 +42,10 @@ class DatabaseUnreachable(Refused, psycopg.OperationalError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long a session may wait or work before the server ends it; 0 means without a limit."""
+    """How long a session may wait or work before the server ends it; 0 means without a limit.
+
+    A session without one for its statements asks over another now and then whether the server is still at work.
+    """
 
     connect_s: int = 10
     lock_s: float = 60.0
@@ -57,9 +65,9 @@ class Limits:
         return " ".join(f"-c {setting}" for setting in settings)
 
     @property
-    def answer_s(self) -> float | None:
-        """How long an answer may take before the connection counts as broken; the server gives up before."""
-        return self.statement_s + self.unacknowledged_s if self.statement_s else None
+    def answer_s(self) -> float:
+        """How long an answer may take before the connection counts as broken, or the server is asked."""
+        return self.statement_s + self.unacknowledged_s
 
 
 DEFAULT_LIMITS = Limits()
@@ -69,14 +77,19 @@ class _Session(psycopg.Connection):
     """A connection that does not wait for ever for a server, or what is between, that takes all and says nothing."""
 
     answer_s: float | None = None
+    at_work: Callable[[], bool] = staticmethod(lambda: False)
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait for one answer."""
-        try:
-            return super().wait(gen, interval, timeout or self.answer_s)
-        except psycopg.errors._WaitTimeout as error:  # its only name
-            self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer in {self.answer_s:g} s") from error
+        """Wait for one answer, and on while the server is at work for it."""
+        start = time.monotonic()
+        while True:
+            try:
+                return super().wait(gen, interval, timeout or self.answer_s)
+            except psycopg.errors._WaitTimeout as error:  # its only name
+                if self.at_work():
+                    continue
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"no answer in {time.monotonic() - start:.0f} s") from error
 
 
 def open_store(
@@ -123,14 +136,18 @@ def connect(
     )
     try:
         conn = _Session.connect(conninfo, autocommit=True)
-        conn.answer_s = limits.answer_s
     except psycopg.Error as error:
         raise _refusal(error, parameters) from error
+    conn.answer_s = limits.answer_s
     try:
         _require_able(conn)
     except BaseException:
         conn.close()
         raise
+    if not limits.statement_s:
+        asking = replace(limits, statement_s=_ASKING_S)
+        another = partial(connect, url, insecure_tls=insecure_tls, limits=asking, application=application)
+        conn.at_work = partial(_at_work, conn.info.backend_pid, another)
     return conn
 
 
@@ -147,6 +164,21 @@ def cancel(conn: psycopg.Connection) -> None:
     """Ask the server to give up what it does for `conn`, from any thread; where it cannot be asked, do nothing."""
     with suppress(psycopg.Error):
         conn.cancel_safe(timeout=_CANCEL_S)
+
+
+def sever(conn: psycopg.Connection) -> None:
+    """Break a connection, from any thread: whoever waits for an answer is told at once that there will be none."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(conn.fileno())) as link:
+        link.shutdown(socket.SHUT_RDWR)
+
+
+def _at_work(backend_pid: int, another: Callable[[], psycopg.Connection]) -> bool:
+    """Ask the server about a session; where it cannot be asked, nothing is to be expected of it."""
+    try:
+        with closing(another()) as conn:
+            return conn.execute(_SQL["at_work"], {"pid": backend_pid}).fetchone() is not None
+    except (Refused, psycopg.Error):
+        return False
 
 
 def _parameters(url: str) -> dict[str, str]:

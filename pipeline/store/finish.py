@@ -15,13 +15,13 @@ import psycopg
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
 from pipeline.store import queries, segments
-from pipeline.store.connection import Limits, cancel
+from pipeline.store.connection import Limits, cancel, sever
 from pipeline.store.reconnect import retrying
 from workers.messages import TABLES
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("segments")
-LIMITS = Limits(statement_s=0.0)  # an index takes as long as it takes
+LIMITS = Limits(statement_s=0.0)  # an index takes as long as it takes, while the server is at work on it
 T = TypeVar("T")
 
 
@@ -48,7 +48,10 @@ class Finisher:
         self._cancelled = threading.Event()
 
     def close(self) -> None:
-        """End the threads and the connections; what is in hand is waited for."""
+        """End the threads and the connections; what is in hand is waited for, unless it was cancelled."""
+        if self._cancelled.is_set():
+            for conn in tuple(self._open):
+                sever(conn)
         self._threads.shutdown(cancel_futures=True)
         for conn in self._open:
             conn.close()
@@ -101,6 +104,8 @@ class Finisher:
                 conn = self._connect(LIMITS)
                 conn.execute(_SQL["settings"])
                 self._open.append(conn)
+            if self._cancelled.is_set():
+                raise psycopg.OperationalError("cancelled")
             return work(conn)
         except psycopg.OperationalError as error:
             if conn is None or conn.closed:

@@ -12,6 +12,7 @@ _KINDS = {  # what a message is called, by a part of the SQL that it asks for
     "swap": b"UPDATE ledgerfill.ledger_stretches",
     "record": b"INSERT INTO ledgerfill.backfill_chunks",
     "commit": b"COMMIT",
+    "build": b"INDEX IF NOT EXISTS",
 }
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close sends RST
 
@@ -20,11 +21,11 @@ class Proxy:
     """Forwards everything to `target`; `fate(kind, link)` decides what becomes of each message of a kind.
 
     Kinds are `copy` for each part of rows, `swap` for the compare-and-swap, `record` for the chunk's own row, which
-    follows the answer to its swap, and `commit` for any COMMIT. Fates: `pass`: nothing; `lose`: it never arrives, and
-    the connection ends; `reset`: the same by a RST; `swallow`: it arrives, is carried out, and the connection ends
-    in place of the answer; `abandon`: it arrives, and the client is cut off at once while the server is still at it;
-    `hole`: from this message on nothing arrives and nothing is answered, and the connection stays; `mute`: the same
-    from right behind it, once it is carried out.
+    follows the answer to its swap, `commit` for any COMMIT, and `build` for a costly index. Fates: `pass`: nothing;
+    `lose`: it never arrives, and the connection ends; `reset`: the same by a RST; `swallow`: it arrives, is carried
+    out, and the connection ends in place of the answer; `abandon`: it arrives, and the client is cut off at once while
+    the server is still at it; `hole`: from this message on nothing arrives and nothing is answered, and the connection
+    stays; `mute`: the same from right behind it, once it is carried out.
     """
 
     def __init__(self, target: tuple[str, int], fate: Callable[[str, Link], str]) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import handmade
 import psycopg
 import pytest
+from cutting_proxy import Proxy
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
 from pipeline.store import books, segments
 from pipeline.store.commit import Committer
-from pipeline.store.connection import connect
+from pipeline.store.connection import Limits, connect
 from pipeline.store.finish import Finisher
 from workers.messages import MAX_LEDGER, TABLES, LedgerRange
 
@@ -150,6 +157,62 @@ def test_completing_outlives_its_connections(conn: psycopg.Connection, finisher:
     conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ledgerfill'")
     finisher.finish(Segment(0))
     assert segments.due(conn) == []
+
+
+@pytest.fixture
+def through(store: str) -> Iterator[Callable[[Callable[[], str]], Finisher]]:
+    """Make finishers with a fate for each index that they build; they ask about a silent server after a second."""
+    with ExitStack() as stack:
+        target = conninfo_to_dict(store)
+
+        def make(fate: Callable[[], str]) -> Finisher:
+            proxy = Proxy(
+                (str(target["host"]), int(str(target["port"]))),
+                lambda kind, _: fate() if kind == "build" else "pass",
+            )
+            stack.enter_context(closing(proxy))
+            url = make_conninfo(store, port=proxy.port)
+            impatient = partial(replace, unacknowledged_s=1.0)
+            return Finisher(lambda limits: connect(url, limits=impatient(limits)), 2, reconnect_s=5.0)
+
+        yield make
+
+
+@pytest.mark.parametrize("fate", ["hole", "mute"])
+def test_completing_outlives_a_silent_connection(
+    through: Callable[[Callable[[], str]], Finisher], conn: psycopg.Connection, fate: str
+):
+    """Where an index is asked for and nothing comes back, the server is asked what it does, and the index anew."""
+    segments.ensure(conn, LedgerRange(1, 1))
+    fates = iter([fate, fate])
+    with closing(through(lambda: next(fates, "pass"))) as finisher:
+        finisher.finish(Segment(0))
+    assert indexes(conn, Segment(0)) == EVERY
+    assert segments.due(conn) == []
+
+
+def test_completing_waits_for_a_server_that_is_at_work(store: str):
+    """An index may take as long as it takes: the session that builds it is left alone while the server is at it."""
+    with closing(connect(store, limits=Limits(statement_s=0.0, unacknowledged_s=1.0))) as builder:
+        assert builder.execute("SELECT pg_sleep(2.5), pg_backend_pid()").fetchone()[1] == builder.info.backend_pid
+
+
+def test_cancelled_completion_ends_beside_a_silent_server(
+    through: Callable[[Callable[[], str]], Finisher], conn: psycopg.Connection
+):
+    """Once it is cancelled nothing is waited for that the server does not end by itself."""
+    segments.ensure(conn, LedgerRange(1, 1))
+    silent = threading.Event()
+    finisher = through(lambda: silent.set() or "hole")
+    with ThreadPoolExecutor(1) as lane:
+        done = lane.submit(finisher.finish, Segment(0))
+        assert silent.wait(20)
+        start = time.monotonic()
+        finisher.cancel()
+        finisher.close()
+        with pytest.raises(SegmentIncomplete):
+            done.result(5)
+    assert time.monotonic() - start < 8  # of which the two requests to cancel have one second each
 
 
 def test_an_index_waits_for_no_other_segment(conn: psycopg.Connection, finisher: Finisher, store: str):
