@@ -1,0 +1,29 @@
+-- The tables of a protocol's current state, made from its declaration; `{…}` is filled with names and columns.
+
+-- name: create
+-- The table itself.
+CREATE TABLE ledgerfill.{table} ({columns}, PRIMARY KEY ({key}))
+
+-- name: stage
+-- Where rows wait that are about to be merged, a session's own: each with the place of the last change that it holds.
+CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (operation_id int8 NOT NULL, change_index int4 NOT NULL, {columns})
+ON COMMIT DELETE ROWS
+
+-- name: standing
+-- The columns of a table as it stands, in order; no row where there is none.
+SELECT attname, format_type(atttypid, atttypmod), attnotnull
+FROM pg_attribute
+WHERE attrelid = to_regclass('ledgerfill.' || quote_ident(%(table)s)) AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum
+
+-- name: merge
+-- Fold the rows of `source` by key, and the outcome into the table.
+INSERT INTO ledgerfill.{table} AS state ({names})
+SELECT {folds} FROM {source} GROUP BY {key}
+ON CONFLICT ({key}) DO UPDATE SET {merges}
+
+-- name: clear
+-- Take away what the merge has brought to nothing.
+DELETE FROM ledgerfill.{table} AS state
+USING (SELECT DISTINCT {key} FROM {source}) AS touched
+WHERE {same} AND {empty}

@@ -1,0 +1,108 @@
+"""Current state: a protocol's declaration turned into its table, and into the statements that merge rows into it.
+
+Rows wait in a staging table of the same columns, behind the place (`operation_id`, `change_index`) of the last change
+that each holds: `last` is decided by it. Merging all of a range at once and ledger by ledger leaves the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from pipeline.errors import Refused
+from pipeline.store import queries
+from workers.protocols import StateTable
+
+_SQL = queries.load("state")
+_TYPES: dict[str, LiteralString] = {
+    "contract": "bytea",
+    "address": "bytea",
+    "integer": "numeric",
+    "u32": "bigint",
+    "ledger": "integer",
+}
+_FOLDS: dict[str, LiteralString] = {
+    "sum": "sum({})",
+    "max": "max({})",
+    "last": "(array_agg({} ORDER BY operation_id DESC, change_index DESC))[1]",
+}
+_MERGES: dict[str, LiteralString] = {
+    "sum": "{0} = state.{0} + excluded.{0}",
+    "max": "{0} = greatest(state.{0}, excluded.{0})",
+    "last": "{0} = excluded.{0}",  # merges come in the order of ledgers
+}
+_EMPTY: dict[str, LiteralString] = {"zero": "state.{} = 0", "null": "state.{} IS NULL"}
+
+
+def ensure(conn: psycopg.Connection, table: StateTable) -> None:
+    """Make the table unless it stands. Raises `Refused` where one stands with other columns than declared."""
+    found = conn.execute(_SQL["standing"], {"table": table.name}).fetchall()
+    if not found:
+        conn.execute(create(table))
+        return
+    if found != (declared := _columns(table)):
+        stands, wants = (
+            ", ".join(f"{name} {kind}{' NOT NULL' if required else ''}" for name, kind, required in columns)
+            for columns in (found, declared)
+        )
+        raise Refused(f"table ledgerfill.{table.name} has the columns {stands}; its protocol declares {wants}")
+
+
+def staged(table: StateTable) -> sql.Identifier:
+    """Return the name of the table in which its rows wait."""
+    return sql.Identifier("pg_temp", f"staged_{table.name}")
+
+
+def create(table: StateTable) -> sql.Composed:
+    """Return what makes the table."""
+    return queries.template(_SQL["create"], _names(table))
+
+
+def create_staged(table: StateTable) -> sql.Composed:
+    """Return what makes the staging table in this session, unless it is there; each commit empties it."""
+    return queries.template(_SQL["stage"], _names(table))
+
+
+def merge(table: StateTable, source: sql.Composable | None = None) -> list[sql.Composed]:
+    """Return the statements that merge all rows of `source` into the table, to be executed in order.
+
+    `source`: a table or a query in parentheses with an alias, of the staging table's columns; None: the staging table.
+    """
+    names = _names(table) | {"source": source or staged(table)}
+    wanted = ["merge", "clear"] if table.deleting else ["merge"]
+    return [queries.template(_SQL[query], names) for query in wanted]
+
+
+def _columns(table: StateTable) -> list[tuple[str, LiteralString, bool]]:
+    """Return name, type and whether it is NOT NULL, of each column in order."""
+    keys = [(key.name, _TYPES[key.type], True) for key in table.key]
+    return keys + [(value.name, _TYPES[value.type], not value.nullable) for value in table.values]
+
+
+def _names(table: StateTable) -> dict[str, sql.Composable]:
+    keys = [key.name for key in table.key]
+    columns = (
+        sql.SQL("{} {} NOT NULL" if required else "{} {}").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind, required in _columns(table)
+    )
+    return {
+        "table": sql.Identifier(table.name),
+        "staged": staged(table),
+        "columns": sql.SQL(", ").join(columns),
+        "key": _each(", ", [("{}", name) for name in keys]),
+        "names": _each(", ", [("{}", name) for name, _, _ in _columns(table)]),
+        "folds": _each(
+            ", ", [("{}", name) for name in keys] + [(_FOLDS[value.merge], value.name) for value in table.values]
+        ),
+        "merges": _each(", ", [(_MERGES[value.merge], value.name) for value in table.values]),
+        "same": _each(" AND ", [("state.{0} = touched.{0}", name) for name in keys]),
+        "empty": _each(" AND ", [(_EMPTY[value.delete_at], value.name) for value in table.values if value.delete_at]),
+    }
+
+
+def _each(joint: LiteralString, parts: Iterable[tuple[LiteralString, str]]) -> sql.Composed:
+    """Put each name into its text."""
+    return sql.SQL(joint).join(sql.SQL(text).format(sql.Identifier(name)) for text, name in parts)
