@@ -22,7 +22,7 @@ from pipeline.progress import report_json
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.seams import check_seams
 from pipeline.source import OpenSource
-from pipeline.store import books, gaps, locks, network, segments, stretches
+from pipeline.store import books, gaps, network, segments, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import Limits, permitted
 from pipeline.store.database import Database
@@ -53,8 +53,10 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         if nothing:
             logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
             return job.report(Finish("success"), ())
+        from pipeline.store.keeper import Keeper  # here, so that "nothing to do" is there without it
+
         this = books.new_run(conn)
-        stack.enter_context(locks.hold(stack.enter_context(closing(database.connect())), this))
+        stack.enter_context(closing(Keeper(database.connect, this)))
         stack.enter_context(database.loading())
         report = job.carry_out(this, observer, absent)
         observer.finished(report)

@@ -74,7 +74,7 @@ def _take(conn: psycopg.Connection, run: Run, lock: str, gone_s: float) -> None:
         found, waited = holder(conn, lock=lock), time.monotonic() - start
         if found is None:
             continue  # it was given back meanwhile
-        gone = found.gone(run.host)
+        gone = found.run_id == run.id or found.gone(run.host)  # its own, of a session that has ended
         if gone and not said:
             logger.warning("waiting for a lock whose holder is gone: %s", found)
             said = True

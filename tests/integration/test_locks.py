@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 import pytest
 
 from pipeline.errors import RunHeld
 from pipeline.store import books, locks, processes
+from pipeline.store.keeper import Keeper
 
 HOLD = """
 import sys, psycopg
@@ -163,3 +166,47 @@ def test_zombie_does_not_live():
             time.sleep(0.01)
         assert not processes.lives(process.pid, began)
         assert process.returncode is None
+
+
+def test_lock_outlives_its_session(connect: Connect, store: str):
+    """Where the server ends the session that holds a run's lock, it is held again for that run in a moment."""
+    conn = connect()
+    run = books.new_run(conn)
+    with closing(Keeper(partial(psycopg.connect, store, autocommit=True), run)):
+        before = locks.holder(conn)
+        conn.execute("SELECT pg_terminate_backend(%s)", [before.backend_id])
+        deadline = time.monotonic() + 10
+        while (now := locks.holder(conn)) is None or now.backend_id == before.backend_id or now.since is None:
+            assert time.monotonic() < deadline, f"the lock is held by {now}"
+            time.sleep(0.02)
+        assert (now.run_id, now.process_id) == (run.id, os.getpid())
+        with pytest.raises(RunHeld), locks.hold(conn, books.new_run(conn)):
+            pytest.fail("two runs hold the store")
+    assert locks.holder(conn) is None
+
+
+def test_lock_that_another_run_has_taken_meanwhile_is_left_to_it(
+    connect: Connect, store: str, caplog: pytest.LogCaptureFixture
+):
+    """A run whose lock went to another one while it had no session says who has it, and ends as ever."""
+    conn, other = connect(), connect()
+    run, later = books.new_run(conn), books.new_run(conn)
+    away, back = threading.Event(), threading.Event()
+
+    def reconnect() -> psycopg.Connection:
+        if away.is_set():
+            back.wait()
+        return psycopg.connect(store, autocommit=True)
+
+    with closing(Keeper(reconnect, run)):
+        away.set()
+        conn.execute("SELECT pg_terminate_backend(%s)", [locks.holder(conn).backend_id])
+        while locks.holder(conn):
+            time.sleep(0.02)
+        with locks.hold(other, replace(later, process_id=os.getppid())):
+            back.set()
+            deadline = time.monotonic() + 10
+            while f"run {later.id}" not in caplog.text:
+                assert time.monotonic() < deadline, caplog.text
+                time.sleep(0.02)
+            assert locks.holder(conn).run_id == later.id
