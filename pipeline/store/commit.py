@@ -26,7 +26,7 @@ from pipeline.segments import Segment
 from pipeline.store import queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
-from pipeline.store.reconnect import retrying
+from pipeline.store.reconnect import Patience, retrying
 from pipeline.store.swap import Swap, SwapLost
 from workers.messages import Section
 
@@ -86,12 +86,9 @@ class Committer:
 
     def _until_answered(self, chunk: ReadyChunk, turn: Turn) -> Committed:
         swap = Swap(chunk, self._run, uuid4())
-        for attempt in retrying(
-            f"commit ledgers {chunk.ledgers}",
-            self._lost_connection,
-            limit_s=self._reconnect_s,
-            cancelled=self._cancelled,
-        ):
+        patience = Patience(f"commit ledgers {chunk.ledgers}", self._reconnect_s)
+        turn = patience.without(turn)  # the chunk before may be connecting again for as long
+        for attempt in retrying(patience, self._lost_connection, cancelled=self._cancelled):
             with attempt:
                 if self._conn.closed:
                     self._conn = self._reconnected()

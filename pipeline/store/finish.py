@@ -16,7 +16,7 @@ from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
 from pipeline.store import queries, segments
 from pipeline.store.connection import Limits, cancel, sever
-from pipeline.store.reconnect import retrying
+from pipeline.store.reconnect import Patience, retrying
 from workers.messages import TABLES
 
 logger = logging.getLogger(__name__)
@@ -87,12 +87,8 @@ class Finisher:
 
     def _with_connection(self, work: Callable[[psycopg.Connection], T]) -> T:
         """Do what can be done twice: again where its connection breaks."""
-        for attempt in retrying(
-            "build indexes",
-            lambda error: isinstance(error, _ConnectionLost),
-            limit_s=self._reconnect_s,
-            cancelled=self._cancelled,
-        ):
+        patience = Patience("build indexes", self._reconnect_s)
+        for attempt in retrying(patience, lambda error: isinstance(error, _ConnectionLost), cancelled=self._cancelled):
             with attempt:
                 return self._once(work)
         raise AssertionError("unreachable: the loop above returns or raises")

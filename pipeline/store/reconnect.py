@@ -14,14 +14,12 @@ _WORD_S = 10.0  # between two log lines of one work
 
 
 def retrying(
-    what: str, lost: Callable[[BaseException], bool], *, limit_s: float, cancelled: threading.Event
+    patience: Patience, lost: Callable[[BaseException], bool], *, cancelled: threading.Event
 ) -> tenacity.Retrying:
-    """Return the attempts at `what`, `commit ledgers 2-9`: one more after each error that is `lost` to be the link's.
+    """Return the attempts at a work: one more after each error that is `lost` to be the link's.
 
-    From the first such error on they go on for `limit_s` seconds, however long the work had taken until then, or
-    until `cancelled`; then the last error is raised.
+    They go on until `patience` is over, or until `cancelled`; then the last error is raised.
     """
-    patience = _Patience(what, limit_s)
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(lost),
         stop=lambda _: patience.over() or cancelled.is_set(),
@@ -32,10 +30,14 @@ def retrying(
     )
 
 
-class _Patience:
-    """How long one work has been without its connection."""
+class Patience:
+    """How long one work, `commit ledgers 2-9`, has been without its connection: `limit_s` seconds at most.
+
+    It counts from the first error on, however long the work had taken until then.
+    """
 
     def __init__(self, what: str, limit_s: float) -> None:
+        """Begin with a connection."""
         self._what, self._limit_s = what, limit_s
         self._since: float | None = None
         self._next_word = 0.0
@@ -45,6 +47,19 @@ class _Patience:
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         return now - self._since >= self._limit_s
+
+    def without(self, wait: Callable[[], None]) -> Callable[[], None]:
+        """Return `wait` such that its time does not count: others are waited for, not the connection."""
+
+        def uncounted() -> None:
+            start = time.monotonic()
+            try:
+                wait()
+            finally:
+                if self._since is not None:
+                    self._since += time.monotonic() - start
+
+        return uncounted
 
     def say(self, state: tenacity.RetryCallState) -> None:
         """Say why at the first time, and then only now and then: a server that recovers refuses for a while."""

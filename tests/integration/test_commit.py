@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import handmade
@@ -17,6 +18,7 @@ from pipeline.lanes import Abandoned
 from pipeline.plan import Gap
 from pipeline.store import books, segments, stretches
 from pipeline.store.commit import Committer
+from pipeline.store.connection import Limits, open_store
 from workers.messages import LedgerRange
 
 Connect = Callable[[], psycopg.Connection]
@@ -225,3 +227,13 @@ def test_rows_are_copied_ahead_and_committed_in_turn(
         committer.commit(handmade.chunk(tmp_path, 110, 114), never)
     assert held(conn) == ["100-109"]
     assert conn.execute("SELECT max(sequence) FROM ledgerfill.ledgers").fetchone() == (109,)
+
+
+def test_waiting_for_a_turn_is_no_trouble_of_its_own(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """A session that the server ends again and again while others have their turn costs a new copy, and no more."""
+    waits_s = iter([0.5, 1.0, 1.0, 0.0])
+    limits = Limits(idle_in_transaction_s=0.2)
+    with closing(Committer(lambda: open_store(store, limits=limits), run_of(conn), reconnect_s=1.5)) as committer:
+        committer.commit(handmade.chunk(tmp_path, 100, 104), lambda: time.sleep(next(waits_s)))
+    assert held(conn) == ["100-104"]
+    assert counts(conn) == [5, 5, 10, 15, 1]

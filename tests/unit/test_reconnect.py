@@ -8,20 +8,27 @@ import time
 
 import pytest
 
-from pipeline.store.reconnect import retrying
+from pipeline.store.reconnect import Patience, retrying
 
 
 def work(
-    fails: int, *, limit_s: float = 5.0, first_takes_s: float = 0.0, error: type[Exception] = ConnectionError
+    fails: int,
+    *,
+    limit_s: float = 5.0,
+    first_takes_s: float = 0.0,
+    waits_s: float = 0.0,
+    error: type[Exception] = ConnectionError,
 ) -> int:
     """Return at which attempt work succeeds that fails so often before."""
     number = 0
-    for attempt in retrying(
-        "count", lambda raised: isinstance(raised, ConnectionError), limit_s=limit_s, cancelled=threading.Event()
-    ):
+    patience = Patience("count", limit_s)
+    wait = patience.without(lambda: time.sleep(waits_s))
+    lost = lambda raised: isinstance(raised, ConnectionError)  # noqa: E731  # too short for a name of its own
+    for attempt in retrying(patience, lost, cancelled=threading.Event()):
         with attempt:
             number += 1
             time.sleep(first_takes_s if number == 1 else 0.0)
+            wait()
             if number <= fails:
                 raise error(f"gone {number}\nand more")
     return number
@@ -37,6 +44,11 @@ def test_a_lost_connection_is_said_once_with_its_reason(caplog: pytest.LogCaptur
 def test_long_work_has_the_whole_time_to_connect_again():
     """The limit counts from the first lost connection, not from when the work began."""
     assert work(1, limit_s=0.2, first_takes_s=0.3) == 2
+
+
+def test_waiting_for_others_does_not_count():
+    """Who waits for others, with a connection that breaks meanwhile, has the whole time all the same."""
+    assert work(3, limit_s=1.5, waits_s=0.75) == 4
 
 
 def test_it_gives_up_at_its_limit():
