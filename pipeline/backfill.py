@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from pipeline import refill, source
+from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.config import BackfillSettings
@@ -40,7 +40,11 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
     Raises `Refused` before anything was begun, and `RunHeld` when another run has the store.
     """
     database = Database(settings)
-    settings, absent = refill.narrowed(settings, database)
+    absent: tuple[LedgerRange, ...] = ()
+    if settings.fill_gaps:
+        from pipeline import refill  # which other runs do without
+
+        settings, absent = refill.narrowed(settings, database)
     with ExitStack() as stack:
         opened = stack.enter_context(source.opened(settings, database.home))
         check_trusted(settings, opened.wanted)
@@ -98,7 +102,7 @@ class _Backfill:
         """
         # One transaction where the books are to be set right: a run that is refused after all leaves them alone.
         with self._conn.transaction() if absent else nullcontext():
-            taken = refill.take_out(self._conn, absent)
+            taken = [hole for part in absent for hole in gaps.take_out(self._conn, part)]
             self._held = self._holds()
             plan = self._begin(this)
         for part in taken:

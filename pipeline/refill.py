@@ -1,18 +1,14 @@
-"""`--fill-gaps`: the range of a run from the gaps of the store, and its books set right where they claim too much."""
+"""`--fill-gaps`: the range of a run from the gaps of the store."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
-
-import psycopg
 
 from pipeline import gaps
 from pipeline.config import BackfillSettings
 from pipeline.errors import Refused
 from pipeline.gaps import Gaps
 from pipeline.progress.report_text import ranges
-from pipeline.store import gaps as rows
 from pipeline.store import version
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
@@ -54,11 +50,3 @@ def _look(settings: BackfillSettings, database: Database) -> Gaps:
     if first is None or last is None:
         return Gaps(wanted=None)
     return Gaps(wanted=LedgerRange(first, last), missing=(LedgerRange(first, last),))
-
-
-def take_out(conn: psycopg.Connection, absent: Sequence[LedgerRange]) -> list[LedgerRange]:
-    """Take ledgers that are still absent out of the books, and return them.
-
-    Within a transaction, with the run's lock held.
-    """
-    return [taken for part in absent for taken in rows.take_out(conn, part)]

@@ -250,6 +250,20 @@ def test_refused_run_leaves_the_books_alone(
     assert (held(conn), last_run(conn)) == before
 
 
+def test_source_of_another_history_leaves_the_books_alone(
+    conn: psycopg.Connection, fill: Callable[..., BackfillSettings], tmp_path: Path
+) -> None:
+    """That its ledgers do not link is seen when the absent ones are out of the books: they are put back."""
+    backfill.run(fill(start_ledger=10, end_ledger=20), Silent())
+    delete(conn, 15, 16)
+    before = held(conn), last_run(conn)
+    other = tmp_path / "other"
+    make_lake(str(other), ledgers=LAST - FIRST + 1, first=FIRST, shape="pubnet")
+    with pytest.raises(Refused, match="broken hash chain: ledger 17 follows"):
+        backfill.run(fill(fill_gaps=True, source=str(other)), Silent())
+    assert (held(conn), last_run(conn)) == before
+
+
 def last_run(conn: psycopg.Connection) -> tuple[int, str]:
     return conn.execute("SELECT id, outcome FROM ledgerfill.backfill_runs ORDER BY id DESC").fetchone()
 
