@@ -86,6 +86,8 @@ def _lines(found: Status) -> Iterator[str]:
         yield f"  {_run(run)}"
         if run.outcome == "running":
             yield from _now(run)
+    for blocker in found.blocked_by:
+        yield f"waiting   for a lock in the database: it is held by {blocker}"
 
 
 def _run(run: RunSeen) -> str:
@@ -132,6 +134,7 @@ def json_lines(found: Status) -> Iterator[str]:
             {"ledgers": pair(each.ledgers), "last_hash": each.last_hash.hex(), "run_id": each.run_id}
             for each in found.stretches
         ],
+        "blocked_by": list(found.blocked_by),
         "indexes_due": [pair(ledgers) for ledgers in found.unindexed],
         "runs": [_run_document(run) for run in found.runs],
     }

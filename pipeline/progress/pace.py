@@ -58,7 +58,8 @@ class Pace:
         if now.workers_starting and not now.workers_busy:
             return f"starting {plural(now.workers_starting, 'worker')}"
         if not now.ledgers_done and not self._share(lambda waits: waits.head_s) > _MOSTLY:
-            return "waiting for the first chunk"
+            committing = (now.head, ChunkState.COMMITTING) in now.window
+            return f"waiting for the first chunk{' to be committed' if committing else ''}"
         return self._bottleneck(now)
 
     def _bottleneck(self, now: Snapshot) -> str:

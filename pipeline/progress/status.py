@@ -53,4 +53,5 @@ class Status:
     size_bytes: int | None = None
     stretches: tuple[StretchHeld, ...] = ()
     unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
+    blocked_by: tuple[str, ...] = ()  # who holds locks that a run, or another command, waits for
     runs: tuple[RunSeen, ...] = ()  # newest first

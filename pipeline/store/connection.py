@@ -20,9 +20,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import Refused
 from pipeline.store import queries, tls, version
+from pipeline.store.lookout import Lookout
 
 OLDEST_SERVER = 15  # major version
 _SQL = queries.load("connection")
+_lookout = Lookout()
 _CANCEL_S = 1.0
 _ASKING_S = 10.0
 _SCHEMA = "ledgerfill"
@@ -78,18 +80,23 @@ class _Session(psycopg.Connection):
 
     answer_s: float | None = None
     at_work: Callable[[], bool] = staticmethod(lambda: False)
+    waiting_since: float | None = None
+    another: Callable[[], psycopg.Connection]
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait for one answer, and on while the server is at work for it."""
-        start = time.monotonic()
-        while True:
-            try:
-                return super().wait(gen, interval, timeout or self.answer_s)
-            except psycopg.errors._WaitTimeout as error:  # its only name
-                if self.at_work():
-                    continue
-                self.pgconn.finish()
-                raise psycopg.OperationalError(f"no answer in {time.monotonic() - start:.0f} s") from error
+        self.waiting_since = start = time.monotonic()
+        try:
+            while True:
+                try:
+                    return super().wait(gen, interval, timeout or self.answer_s)
+                except psycopg.errors._WaitTimeout as error:  # its only name
+                    if self.at_work():
+                        continue
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"no answer in {time.monotonic() - start:.0f} s") from error
+        finally:
+            self.waiting_since = None
 
 
 def open_store(
@@ -144,10 +151,11 @@ def connect(
     except BaseException:
         conn.close()
         raise
+    asking = replace(limits, statement_s=_ASKING_S)
+    conn.another = partial(connect, url, insecure_tls=insecure_tls, limits=asking, application=application)
     if not limits.statement_s:
-        asking = replace(limits, statement_s=_ASKING_S)
-        another = partial(connect, url, insecure_tls=insecure_tls, limits=asking, application=application)
-        conn.at_work = partial(_at_work, conn.info.backend_pid, another)
+        conn.at_work = partial(_at_work, conn.info.backend_pid, conn.another)
+    _lookout.watch(conn)
     return conn
 
 

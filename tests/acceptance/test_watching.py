@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def test_plan_and_status_before_during_and_after(ledgerfill: Program, core_lake:
     (run,) = json.loads(ledgerfill("status", "--json").stdout)["runs"]
     assert (run["outcome"], run["ledgers"]) == ("success", LAST - FIRST + 1)
     assert "nothing to do" in ledgerfill("plan", *job(core_lake, FIRST, LAST)).stdout
+
+
+def test_a_lock_that_somebody_else_holds_is_named(ledgerfill: Program, core_lake: Path) -> None:
+    """By the run that waits for it and by `status`, within seconds; no step against a stall is taken for it."""
+    assert ledgerfill.backfill(core_lake, FIRST, 5).returncode == 0
+    with psycopg.connect(ledgerfill.database, application_name="somebody") as conn:
+        conn.execute("LOCK TABLE ledgerfill.backfill_chunks IN SHARE ROW EXCLUSIVE MODE")
+        flags = ["--chunk-ledgers", 4, "--workers", 2, "--stall-floor", 1]
+        running = ledgerfill.start("backfill", *job(core_lake, FIRST, LAST), *flags)
+        held = f"for a lock in the database: it is held by process {conn.info.backend_pid} of the server, user "
+        status = wait_for(lambda: held in (said := ledgerfill("status").stdout) and said)
+        assert f"waiting   {held}" in status
+        assert json.loads(ledgerfill("status", "--json").stdout)["blocked_by"]
+        time.sleep(3.5)
+    ended = running.result()
+    assert ended.returncode == 0, ended.stderr
+    assert f"WARNING waiting {held}" in ended.stderr
+    assert "suspect" not in ended.stderr
+    assert json.loads(ledgerfill("status", "--json").stdout)["blocked_by"] == []
 
 
 def last_run(ledgerfill: Program) -> dict[str, Any]:

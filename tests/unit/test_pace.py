@@ -59,6 +59,8 @@ def test_sentence_before_the_first_chunk() -> None:
     assert Pace().sentence() == "starting"
     assert paced(snapshot(0, 0, workers_busy=0, workers_starting=2)).sentence() == "starting 2 workers"
     assert paced(snapshot(0, 0)).sentence() == "waiting for the first chunk"
+    committing = ((LedgerRange(100, 109), ChunkState.COMMITTING),)
+    assert paced(snapshot(0, 0, window=committing)).sentence() == "waiting for the first chunk to be committed"
 
 
 def test_head_is_named_wherever_it_is() -> None:
