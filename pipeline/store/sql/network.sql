@@ -7,3 +7,12 @@ INSERT INTO ledgerfill.network (passphrase) VALUES (%(passphrase)s) ON CONFLICT 
 -- name: pinned
 -- What was decided.
 SELECT passphrase FROM ledgerfill.network
+
+-- name: bound
+-- Whether a transaction has proved it: a ledger without any is the same under every passphrase.
+SELECT EXISTS (SELECT FROM ledgerfill.transactions)
+
+-- name: correct
+-- Put another in the place of one that nothing has proved.
+UPDATE ledgerfill.network SET passphrase = %(passphrase)s, pinned_at = now()
+WHERE NOT EXISTS (SELECT FROM ledgerfill.transactions)
