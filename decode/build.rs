@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf, process::Command};
 
 /// Everything that a walk meets is reachable from here.
-const ROOTS: [&str; 2] = ["LedgerCloseMetaBatch", "InvokeHostFunctionSuccessPreImage"];
+const ROOTS: [&str; 4] = ["LedgerCloseMetaBatch", "InvokeHostFunctionSuccessPreImage", "SCSpecEntry", "BucketEntry"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

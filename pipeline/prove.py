@@ -33,7 +33,7 @@ def run(settings: VerifySettings, observer: Observer) -> ProofReport:
         if settings.end_ledger is not None:
             opened.require(opened.wanted.last)
         plan = make_plan(settings, opened, (Gap(ledgers=opened.wanted),))
-        rowless = replace(opened, worker_config=replace(opened.worker_config, rows=False))
+        rowless = replace(opened, worker_config=replace(opened.worker_config, tables=()))
         account = Account(observer)
         proving = Writing(commits=[account.counting(_take_turn)], cancel=_cancel)
         finish = drive(plan, settings, rowless, home, proving, account)

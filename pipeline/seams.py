@@ -17,7 +17,7 @@ from pipeline.source import OpenSource
 from workers.messages import LedgerRange
 
 _AT_ONCE = 8
-_NO_ROWS = -1  # to the decoder, in the place of a file
+_NO_FILE = -1  # to a decoder that makes no rows
 
 
 def check_seams(source: OpenSource, gaps: Sequence[Gap], *, limit_s: float = 2.0) -> None:
@@ -47,7 +47,7 @@ def _look(source: OpenSource, left: deque[Gap], wrong: dict[int, str], deadline:
     from workers._decode import Decoder  # only here: most starts have no such seam
 
     config = source.worker_config
-    decoder = Decoder(config.network_passphrase, max_object_bytes=config.max_object_bytes)
+    decoder = Decoder(config.network_passphrase, max_object_bytes=config.max_object_bytes, tables=())
     while time.monotonic() < deadline:
         try:
             gap = left.popleft()
@@ -57,6 +57,6 @@ def _look(source: OpenSource, left: deque[Gap], wrong: dict[int, str], deadline:
         read = source.reader.read(LedgerRange(ledger, ledger))
         if read.failure or gap.above is None:
             continue
-        found = decoder.chunk(ledger, ledger, read.objects, _NO_ROWS, framed=source.reader.framed)
+        found = decoder.chunk(ledger, ledger, read.objects, _NO_FILE, framed=source.reader.framed)
         if found.ledgers and found.last_hash != gap.above:
             wrong[ledger] = broken(ledger + 1, gap.above, ledger, found.last_hash, read.objects[-1][0])

@@ -26,14 +26,30 @@ class Chunk:
     previous_hash: bytes  # 32 bytes; b"" when no ledger is sound
     first_hash: bytes
     last_hash: bytes
-    sections: tuple[tuple[str, int, int, int], ...]  # table, rows, offset, length: in the order of messages.TABLES
+    sections: tuple[tuple[str, int, int, int], ...]  # table, rows, offset, length: of each table wanted, in their order
     plain_bytes: int
     event_hash_mismatches: int
     nanoseconds: dict[str, int]  # decompress, walk, prove, encode, write
     error: CorruptLedger | None
 
 class Decoder:
-    """Decodes chunk after chunk; keeps its buffers, so one a worker."""
+    """Decodes chunk after chunk; keeps its buffers, so one a worker.
+
+    It makes the rows of the tables that it is asked for and computes nothing for others; with none it only proves.
+    The order of sections is this one, whatever the order in which they are asked for:
+
+    - `ledgers`, `transactions`, `operations`, `events`: the base tables, in key order;
+    - `contract_specs` (wasm_hash, spec): one row for each distinct contract code in the chunk's ledger entry changes,
+      in order of first appearance; spec is what `contract_spec` says of it, or NULL;
+    - `contract_instances` (contract_id, from_ledger, wasm_hash, name): what contracts ran, from their instances in
+      ledger entry changes, in the order of the meta. A contract's first entry that is a STATE is seen from the ledger
+      before on (ledger 1 in ledger 1); any other entry is a row where it differs from the last one, and takes the
+      place of a row of the same contract and ledger. wasm_hash is NULL for a Stellar Asset Contract, and 32 zeros for
+      an executable that another contract holds (CONTRACT_EXECUTABLE_EXTERNAL_REF). name is text: the String under
+      METADATA, name in the instance's storage where it is UTF-8 of up to 256 bytes without control characters.
+    """
+
+    tables: tuple[str, ...]  # the sections that it makes
 
     def __init__(
         self,
@@ -41,20 +57,23 @@ class Decoder:
         *,
         trusted: Mapping[int, bytes] = ...,
         max_object_bytes: int = ...,  # plain bytes of one object; default 256 MiB
-    ) -> None: ...
+        tables: Sequence[str] = ...,  # default: the base tables
+    ) -> None:
+        """Take what all chunks have in common; `ValueError` for a hash that has not 32 bytes and an unknown table."""
     def chunk(
         self, first: int, last: int, objects: Sequence[tuple[str, int, int, Buffer]], fd: int, *, framed: bool = False
     ) -> Chunk:
-        """Decode ledgers `first` to `last` and write their rows to the file descriptor `fd` (-1: no rows).
+        """Decode ledgers `first` to `last` and write their rows to the file descriptor `fd` (no rows: any).
 
         `objects`: (name, first ledger, last ledger, bytes) in ascending order, covering the range: zstd objects of one
         `LedgerCloseMetaBatch` (SEP-54) each, or with `framed` one plain `LedgerCloseMeta` each.
         A range may begin and end inside an object; the others of its ledgers are checked and make no rows
         (so there may be an `error` although all of the range is sound: it lies behind the range in its object).
         Ledgers that no object covers are missing: the error names them together with the ledger found instead.
-        Rows are four whole binary COPY streams, one after another, in key order.
+        Rows are whole binary COPY streams, one after another; a table that has no row has a stream too.
         Never raises for bad data: see `Chunk.error`. Raises `OSError` when `fd` cannot be written, and `ValueError`
-        for objects that are out of order, do not reach both ends of the range or are no contiguous buffers.
+        for objects that are out of order, do not reach both ends of the range or are no contiguous buffers, and for
+        a negative `fd` where rows are to be written.
         """
 
 def index_stream(
@@ -90,6 +109,23 @@ def make_lake(
     out to their borders, and `expected.json` says which ledgers there are. The manifest and then `expected.json` are
     written last. Raises `ValueError` for arguments, `OSError` for the folder (`FileExistsError` unless it is empty),
     `CorruptLedger` for a source object that does not decode or whose proofs do not hold.
+    """
+
+def contract_spec(code: bytes) -> bytes | None:
+    """Return the specification in a contract's WASM: its custom sections `contractspecv0`, joined in their order.
+
+    None where there is none, or none that can be read: no sound WASM, or more than 1 MiB. Never raises, runs nothing.
+    """
+
+def spec_functions(spec: bytes) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    r"""Return the functions that a specification tells of, in its order: name, types of inputs, types of outputs.
+
+    Types as text: `address`, `muxed_address`, `i128`, `bytes`, `bytes32`, `val`, `option<T>`, `vec<T>`, `map<K,V>`,
+    `tuple<T,U>`, `result<T,E>`. A type of the contract's own is its name, which stands in quotes unless it is made of
+    ASCII letters, digits and underscores behind a capital: so none can pass for a built-in.
+    All names are escaped as Rust's `escape_ascii` does it (``, `\\`), one to one and printable.
+    Raises `ValueError` for more than 1 MiB, and for bytes that are no sequence of `ScSpecEntry` with at most 1,500
+    levels of nesting.
     """
 
 class CorruptArchive(Exception):

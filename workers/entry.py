@@ -36,7 +36,7 @@ from workers.messages import (
 from workers.sources import Reading, Source, open_source
 
 logger = logging.getLogger(__name__)
-_NO_ROWS = -1  # to the decoder, in the place of a file
+_NO_FILE = -1  # to a decoder that makes no rows
 
 
 def main(config: WorkerConfig, tasks: Connection, records: Connection, level: int) -> None:
@@ -48,9 +48,12 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
     logs.send_to(records, level)
     try:
         decoder = Decoder(
-            config.network_passphrase, trusted=dict(config.trusted), max_object_bytes=config.max_object_bytes
+            config.network_passphrase,
+            trusted=dict(config.trusted),
+            max_object_bytes=config.max_object_bytes,
+            tables=config.tables,
         )
-        Worker(open_source(config), decoder, tasks.send, rows=config.rows).run(tasks)
+        Worker(open_source(config), decoder, tasks.send).run(tasks)
     except ConnectionError:
         os._exit(0)  # nobody is left to answer
     except BaseException as error:  # the process's outermost door: no traceback for anybody's terminal
@@ -61,11 +64,9 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
 class Worker:
     """Works on one task at a time, while the objects of those behind it are already being fetched."""
 
-    def __init__(
-        self, source: Source, decoder: Decoder, say: Callable[[WorkerMessage], None], *, rows: bool = True
-    ) -> None:
-        """Take what this worker reads with, how it speaks to the coordinator, and whether it makes rows."""
-        self._source, self._decoder, self._say, self._rows = source, decoder, say, rows
+    def __init__(self, source: Source, decoder: Decoder, say: Callable[[WorkerMessage], None]) -> None:
+        """Take what this worker reads and decodes with, and how it speaks to the coordinator."""
+        self._source, self._decoder, self._say = source, decoder, say
         self._ahead = ThreadPoolExecutor(2, thread_name_prefix="read-ahead")
         self._waiting: queue.SimpleQueue[tuple[Task, Future[Reading]]] = queue.SimpleQueue()
 
@@ -114,7 +115,7 @@ class Worker:
         if not read.objects or (read.failure and read.failure.transient and not read.failure.missing):
             return None
         last = min(task.ledgers.last, read.objects[-1][2])
-        with _rows_file(task.path) if self._rows else contextlib.nullcontext(_NO_ROWS) as fd:
+        with _rows_file(task.path) if self._decoder.tables else contextlib.nullcontext(_NO_FILE) as fd:
             return self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_LEDGER = 2**31 - 1  # `ledgers.sequence` is an int4 and a TOID holds the ledger in 31 bits
-TABLES = ("ledgers", "transactions", "operations", "events")
+TABLES = ("ledgers", "transactions", "operations", "events")  # the base tables
 HASH_BYTES = 32
 
 
@@ -74,7 +74,7 @@ class WorkerConfig:
     source: LakeSpec | StreamSpec
     network_passphrase: str
     trusted: tuple[tuple[int, bytes], ...] = ()
-    rows: bool = True  # whether there shall be any: without, ledgers are proved and nothing is written
+    tables: tuple[str, ...] = TABLES  # the sections wanted; with none ledgers are proved and nothing is written
     max_object_bytes: int = 256 << 20
     fetch_concurrency: int = 64
     fetch_timeout_s: float = 15.0
@@ -107,7 +107,7 @@ class Failure:
 class Section:
     """The rows of one table in a result file: one whole binary COPY stream, header and trailer included."""
 
-    table: str
+    table: str  # by the name that `Decoder` gives it
     rows: int
     offset: int  # bytes
     length: int  # bytes

@@ -124,7 +124,7 @@ impl<'a> Walker<'a> {
 
     fn chunk(decoder: &mut Decoder, objects: &[Object]) -> Chunk {
         let (first, last) = (objects[0].first, objects[objects.len() - 1].last);
-        let chunk = decoder.chunk(Request { first, last, objects, framed: false, rows: true });
+        let chunk = decoder.chunk(Request { first, last, objects, framed: false });
         assert_eq!(chunk.error, None);
         chunk
     }

@@ -75,8 +75,6 @@ pub struct Request<'a> {
     pub objects: &'a [Object<'a>],
     /// Each object is one plain `LedgerCloseMeta`.
     pub framed: bool,
-    /// Whether rows are made.
-    pub rows: bool,
 }
 
 impl Request<'_> {
@@ -149,7 +147,7 @@ struct Place<'a> {
 }
 
 impl Decoder {
-    /// A decoder for one network; `trusted` are hashes known from elsewhere.
+    /// A decoder for one network that makes the rows of the base tables; `trusted` are hashes known from elsewhere.
     pub fn new(passphrase: &str, trusted: HashMap<u32, Hash>, max_object_bytes: usize) -> Self {
         // spans count in 32 bits
         let max_object_bytes = max_object_bytes.min(u32::MAX as usize);
@@ -161,6 +159,17 @@ impl Decoder {
             rows: Rows::default(),
         };
         Decoder { opener: Opener::new(max_object_bytes), pass, max_object_bytes }
+    }
+
+    /// The same decoder, which makes these rows.
+    pub fn making(mut self, rows: Rows) -> Self {
+        self.pass.rows = rows;
+        self
+    }
+
+    /// The tables whose rows it makes.
+    pub fn tables(&self) -> &[&'static str] {
+        self.pass.rows.tables()
     }
 
     /// Decodes a chunk; bad data ends it early and is told in the chunk itself.
@@ -187,7 +196,7 @@ impl Decoder {
     pub fn write(&mut self, chunk: &mut Chunk, out: &mut dyn Write) -> io::Result<()> {
         if chunk.ledgers > 0 {
             let began = Instant::now();
-            chunk.sections = self.pass.rows.write(out)?.to_vec();
+            chunk.sections = self.pass.rows.write(out)?;
             chunk.nanoseconds.write += since(began);
         }
         Ok(())
@@ -237,7 +246,7 @@ impl Pass {
         }
         if progress.wants(place.expected) {
             progress.chunk.event_hash_mismatches += mismatches;
-            if progress.request.rows {
+            if !self.rows.tables().is_empty() {
                 let began = Instant::now();
                 self.rows.add(raw, &self.ledger, &head, self.matching.envelopes()).map_err(damage)?;
                 progress.chunk.nanoseconds.encode += since(began);
@@ -268,6 +277,7 @@ impl Pass {
         prove::transaction_set(raw, &self.ledger, head)?;
         prove::results(raw, &self.ledger, head)?;
         prove::envelopes(raw, &self.ledger, &self.network, &mut self.matching)?;
+        prove::codes(raw, &self.ledger)?;
         prove::soroban_events(raw, &self.ledger, head.protocol)
     }
 }

@@ -35,6 +35,12 @@ impl<'a> Cursor<'a> {
         self.bytes.len() - self.at
     }
 
+    /// The bytes from an earlier place to here.
+    #[inline]
+    pub fn since(&self, mark: u32) -> &'a [u8] {
+        &self.bytes[mark as usize..self.at]
+    }
+
     /// Moves past `n` bytes of any content.
     #[inline]
     pub fn skip(&mut self, n: usize) -> Checked {
@@ -111,6 +117,15 @@ impl<'a> Cursor<'a> {
             return Err(self.long(at, length, most, 1, "bytes"));
         }
         self.padded(length as usize)
+    }
+
+    /// Reads variable-length bytes of at most `most` bytes, and moves past them and their padding.
+    pub fn bytes(&mut self, most: u32) -> Checked<&'a [u8]> {
+        let at = self.at;
+        let length = self.word()?;
+        self.at = at;
+        self.opaque(most)?;
+        Ok(&self.bytes[at + 4..][..length as usize])
     }
 
     /// Moves past `n` bytes and the zeros that fill up to a multiple of four.

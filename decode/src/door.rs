@@ -2,7 +2,8 @@
 use crate::chunk::{self, MAX_OBJECT_BYTES, Nanoseconds, Object, Request};
 use crate::fault;
 use crate::prove::Hash;
-use crate::rows::Section;
+use crate::rows::{BASE, Rows, Section};
+use crate::spec;
 use crate::stream::{self, MAX_RECORD_BYTES, Unindexed};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyException, PyValueError};
@@ -89,18 +90,35 @@ pub struct Decoder {
     inner: chunk::Decoder,
 }
 
+fn base() -> Vec<String> {
+    BASE.map(String::from).to_vec()
+}
+
 /// An object as Python gives it.
 type PyObject = (String, u32, u32, PyBuffer<u8>);
 
 #[pymethods]
 impl Decoder {
     #[new]
-    #[pyo3(signature = (network_passphrase, *, trusted = HashMap::new(), max_object_bytes = MAX_OBJECT_BYTES))]
-    fn new(network_passphrase: &str, trusted: HashMap<u32, Vec<u8>>, max_object_bytes: usize) -> PyResult<Self> {
+    #[pyo3(signature = (
+        network_passphrase, *, trusted = HashMap::new(), max_object_bytes = MAX_OBJECT_BYTES, tables = base()
+    ))]
+    fn new(
+        network_passphrase: &str,
+        trusted: HashMap<u32, Vec<u8>>,
+        max_object_bytes: usize,
+        tables: Vec<String>,
+    ) -> PyResult<Self> {
         let trusted: Result<HashMap<u32, Hash>, _> =
             trusted.into_iter().map(|(ledger, hash)| hash.try_into().map(|hash| (ledger, hash))).collect();
         let trusted = trusted.map_err(|_| value_error("a trusted hash has 32 bytes"))?;
-        Ok(Decoder { inner: chunk::Decoder::new(network_passphrase, trusted, max_object_bytes) })
+        let rows = Rows::of(tables.iter().map(String::as_str)).map_err(value_error)?;
+        Ok(Decoder { inner: chunk::Decoder::new(network_passphrase, trusted, max_object_bytes).making(rows) })
+    }
+
+    #[getter]
+    fn tables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.inner.tables())
     }
 
     #[pyo3(signature = (first, last, objects, fd, *, framed = false))]
@@ -114,11 +132,11 @@ impl Decoder {
         framed: bool,
     ) -> PyResult<Chunk> {
         let objects = objects.iter().map(object).collect::<PyResult<Vec<_>>>()?;
-        let request = Request { first, last, objects: &objects, framed, rows: fd >= 0 };
+        let request = Request { first, last, objects: &objects, framed };
         if let Some(mistake) = request.mistake() {
             return Err(value_error(mistake));
         }
-        let mut out = if fd >= 0 { Some(Borrowed(borrowed(fd)?)) } else { None };
+        let mut out = if !self.inner.tables().is_empty() { Some(Borrowed(borrowed(fd)?)) } else { None };
         let chunk = py.detach(|| -> io::Result<_> {
             let mut chunk = self.inner.chunk(request);
             if let Some(out) = &mut out {
@@ -166,6 +184,23 @@ pub fn index_stream(
         Err(Unindexed::Io(error)) => Err(error.into()),
         Err(Unindexed::Corrupt(error)) => Err(corrupt(py, &error)?),
     }
+}
+
+#[pyfunction]
+pub fn contract_spec<'py>(py: Python<'py>, code: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    py.detach(|| spec::contract_spec(code)).map(|spec| PyBytes::new(py, &spec))
+}
+
+/// A function as Python sees it.
+type PyFunction<'py> = (String, Bound<'py, PyTuple>, Bound<'py, PyTuple>);
+
+#[pyfunction]
+pub fn spec_functions<'py>(py: Python<'py>, spec: &[u8]) -> PyResult<Vec<PyFunction<'py>>> {
+    let functions = py.detach(|| spec::spec_functions(spec)).map_err(value_error)?;
+    functions
+        .into_iter()
+        .map(|(name, inputs, outputs)| Ok((name, PyTuple::new(py, inputs)?, PyTuple::new(py, outputs)?)))
+        .collect()
 }
 
 /// Writes to a descriptor without owning it.

@@ -156,6 +156,15 @@ pub struct Event {
     pub data: Span,
 }
 
+/// A ledger entry of a contract, its code or its instance, in a `LedgerEntryChange`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContractEntry {
+    /// What was before the change; else what is after it.
+    pub is_state: bool,
+    /// The `LedgerEntry`.
+    pub span: Span,
+}
+
 /// Everything that a walk over one `LedgerCloseMeta` keeps.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -171,6 +180,8 @@ pub struct Ledger {
     pub applied: Vec<Applied>,
     /// Events of all transactions.
     pub events: Vec<Event>,
+    /// Codes and instances of contracts, from all changes of the ledger in the order of its meta.
+    pub contract_entries: Vec<ContractEntry>,
 }
 
 impl Ledger {
@@ -180,6 +191,7 @@ impl Ledger {
         self.operations.clear();
         self.applied.clear();
         self.events.clear();
+        self.contract_entries.clear();
     }
 }
 

@@ -1,8 +1,11 @@
 //! Raw ledgers in, proofs checked, rows out as binary COPY.
 //!
 //! Only `door` knows Python; it is there with the feature `python`.
+mod changes;
 pub mod chunk;
 pub mod container;
+pub mod contract;
+mod contract_rows;
 pub mod copy;
 pub mod cursor;
 mod envelope;
@@ -14,6 +17,7 @@ pub mod prove;
 pub mod rows;
 pub mod skip;
 pub mod source;
+pub mod spec;
 pub mod stream;
 pub mod walk;
 
@@ -27,7 +31,7 @@ mod make_door;
 #[pyo3::pymodule]
 mod _decode {
     #[pymodule_export]
-    use super::door::{Chunk, CorruptLedger, Decoder, index_stream};
+    use super::door::{Chunk, CorruptLedger, Decoder, contract_spec, index_stream, spec_functions};
     #[pymodule_export]
     use super::make_door::make_lake;
 }

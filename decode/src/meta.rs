@@ -1,74 +1,78 @@
-//! The walk over `TransactionMeta` V0 to V4: notes events, skips the rest.
+//! The walk over `TransactionMeta` V0 to V4: notes events and entries of contracts, skips the rest.
+use crate::changes::changes;
 use crate::cursor::Cursor;
 use crate::fault::Checked;
-use crate::ledger::{Applied, Event, Slice, Span};
+use crate::ledger::{Applied, Event, Ledger, Slice, Span};
 use crate::skip::{self, least};
 use crate::walk::skip_all;
 
-/// Walks one `TransactionMeta` and notes its events.
-pub fn transaction_meta(c: &mut Cursor, applied: &mut Applied, events: &mut Vec<Event>) -> Checked {
+/// Walks one `TransactionMeta` and notes its events, and the entries of contracts in its changes.
+pub fn transaction_meta(c: &mut Cursor, applied: &mut Applied, ledger: &mut Ledger) -> Checked {
     let at = c.at();
     match c.int()? {
-        0 => operations(c),
+        0 => operations(c, ledger),
         1 => {
-            skip::ledger_entry_changes(c)?;
-            operations(c)
+            changes(c, ledger)?;
+            operations(c, ledger)
         }
-        2 => before_operations_after(c),
-        3 => meta_v3(c, applied, events),
-        4 => meta_v4(c, applied, events),
+        2 => before_operations_after(c, ledger),
+        3 => meta_v3(c, applied, ledger),
+        4 => meta_v4(c, applied, ledger),
         found => c.refuse_value(at, "TransactionMeta version 0 to 4", found),
     }
 }
 
-fn operations(c: &mut Cursor) -> Checked {
-    skip_all(c, least::OPERATION_META, skip::operation_meta)
+fn operations(c: &mut Cursor, ledger: &mut Ledger) -> Checked {
+    for _ in 0..c.count(u32::MAX, least::OPERATION_META)? {
+        changes(c, ledger)?;
+    }
+    Ok(())
 }
 
-fn before_operations_after(c: &mut Cursor) -> Checked {
-    skip::ledger_entry_changes(c)?;
-    operations(c)?;
-    skip::ledger_entry_changes(c)
+fn before_operations_after(c: &mut Cursor, ledger: &mut Ledger) -> Checked {
+    changes(c, ledger)?;
+    operations(c, ledger)?;
+    changes(c, ledger)
 }
 
-fn meta_v3(c: &mut Cursor, applied: &mut Applied, events: &mut Vec<Event>) -> Checked {
+fn meta_v3(c: &mut Cursor, applied: &mut Applied, ledger: &mut Ledger) -> Checked {
     skip::extension_point(c)?;
-    before_operations_after(c)?;
+    before_operations_after(c, ledger)?;
     if !c.optional()? {
         return Ok(());
     }
     skip::soroban_transaction_meta_ext(c)?;
-    let from = events.len() as u32;
+    let from = ledger.events.len() as u32;
     let start = c.mark();
-    contract_events(c, 1, events)?;
+    contract_events(c, 1, &mut ledger.events)?;
     applied.hashed_events = Some(Span { start, end: c.mark() });
-    applied.operation_events = Slice { from, to: events.len() as u32 };
+    applied.operation_events = Slice { from, to: ledger.events.len() as u32 };
     let start = c.mark();
     skip::sc_val(c)?;
     applied.return_value = Some(Span { start, end: c.mark() });
     skip_all(c, least::DIAGNOSTIC_EVENT, skip::diagnostic_event)
 }
 
-fn meta_v4(c: &mut Cursor, applied: &mut Applied, events: &mut Vec<Event>) -> Checked {
+fn meta_v4(c: &mut Cursor, applied: &mut Applied, ledger: &mut Ledger) -> Checked {
     skip::extension_point(c)?;
-    skip::ledger_entry_changes(c)?;
-    let from = events.len() as u32;
+    changes(c, ledger)?;
+    let from = ledger.events.len() as u32;
     for operation in 1..=c.count(u32::MAX, least::OPERATION_META_V2)? {
         skip::extension_point(c)?;
-        skip::ledger_entry_changes(c)?;
+        changes(c, ledger)?;
         let start = c.mark();
-        contract_events(c, operation, events)?;
+        contract_events(c, operation, &mut ledger.events)?;
         if operation == 1 {
             applied.hashed_events = Some(Span { start, end: c.mark() });
         }
     }
-    applied.operation_events = Slice { from, to: events.len() as u32 };
-    skip::ledger_entry_changes(c)?;
+    applied.operation_events = Slice { from, to: ledger.events.len() as u32 };
+    changes(c, ledger)?;
     if c.optional()? {
         skip::soroban_transaction_meta_ext(c)?;
         applied.return_value = return_value(c)?;
     }
-    applied.transaction_events = transaction_events(c, events)?;
+    applied.transaction_events = transaction_events(c, &mut ledger.events)?;
     skip_all(c, least::DIAGNOSTIC_EVENT, skip::diagnostic_event)
 }
 

@@ -1,4 +1,5 @@
 //! What a ledger proves about itself, on its raw bytes: never on a re-encoding.
+use crate::contract::{Code, Entry};
 use crate::fault::{Checked, Fault, hex};
 use crate::ledger::{Applied, EnvelopeKind, Ledger, SetKind, hash_at, long_at, word_at};
 use crate::matching::Matching;
@@ -138,6 +139,22 @@ pub fn soroban_events(raw: &[u8], ledger: &Ledger, protocol: u32) -> Checked<u64
         }
     }
     Ok(mismatches)
+}
+
+/// Every code of a contract that the changes hold hashes to its key.
+pub fn codes(raw: &[u8], ledger: &Ledger) -> Checked {
+    for noted in &ledger.contract_entries {
+        if let Some(Entry::Code(code)) = Entry::read(noted.span.of(raw)) {
+            code_hash(&code, noted.span.start)?;
+        }
+    }
+    Ok(())
+}
+
+/// A code hashes to its key; its entry lies at `start`.
+pub fn code_hash(code: &Code, start: u32) -> Checked {
+    let found = Sha256::digest(code.code).into();
+    same(start + code.hash_at, "the hash of a code,", &found, code.hash)
 }
 
 /// Where a successful invocation's result keeps its hash; a Soroban transaction has one operation.

@@ -1,12 +1,16 @@
-//! The rows of one proven ledger, for the four base tables, in key order.
+//! The rows of proven ledgers, for the tables that are wanted; those of the base tables in key order.
+use crate::contract::Entry;
+use crate::contract_rows::{Codes, Instances};
 use crate::copy::Stream;
 use crate::fault::{Checked, Fault};
 use crate::ledger::{Account, Applied, Envelope, Event, Ledger, Slice, hash_at, long_at, word_at};
 use crate::prove::Head;
 use std::io::{self, Write};
 
-/// The tables, in the order of their sections.
-pub const TABLES: [&str; 4] = ["ledgers", "transactions", "operations", "events"];
+/// The base tables.
+pub const BASE: [&str; 4] = ["ledgers", "transactions", "operations", "events"];
+/// All tables, in the order of their sections.
+pub const TABLES: [&str; 6] = [BASE[0], BASE[1], BASE[2], BASE[3], "contract_specs", "contract_instances"];
 
 /// Version byte of an account's strkey (SEP-23).
 const ACCOUNT: u8 = 6 << 3;
@@ -21,34 +25,87 @@ const END_MICROSECONDS: i64 = 9_223_371_331_200_000_000;
 /// One table's part of what was written: table, rows, offset and length in bytes.
 pub type Section = (&'static str, u64, u64, u64);
 
-/// COPY streams of the four tables; they keep their memory from chunk to chunk.
-#[derive(Debug, Default)]
+/// What has a stream is wanted, and nothing else is made; streams keep their memory from chunk to chunk.
+#[derive(Debug)]
 pub struct Rows {
-    ledgers: Stream,
-    transactions: Stream,
-    operations: Stream,
-    events: Stream,
+    tables: Vec<&'static str>,
+    ledgers: Option<Stream>,
+    transactions: Option<Stream>,
+    operations: Option<Stream>,
+    events: Option<Stream>,
+    contract_specs: Option<Codes>,
+    contract_instances: Option<Instances>,
+}
+
+impl Default for Rows {
+    /// The base tables.
+    fn default() -> Self {
+        Self::of(BASE).expect("they are tables")
+    }
 }
 
 impl Rows {
-    fn streams(&mut self) -> [&mut Stream; 4] {
-        [&mut self.ledgers, &mut self.transactions, &mut self.operations, &mut self.events]
+    /// The rows of these tables; refuses a name that is none of [`TABLES`].
+    pub fn of<'a>(tables: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut wanted = [false; TABLES.len()];
+        for name in tables {
+            let known = TABLES.iter().position(|table| *table == name);
+            wanted[known.ok_or_else(|| format!("no table {name:?}: there are {}", TABLES.join(", ")))?] = true;
+        }
+        let [ledgers, transactions, operations, events, contract_specs, contract_instances] = wanted;
+        Ok(Rows {
+            tables: TABLES.into_iter().zip(wanted).filter_map(|(table, wanted)| wanted.then_some(table)).collect(),
+            ledgers: ledgers.then(Stream::default),
+            transactions: transactions.then(Stream::default),
+            operations: operations.then(Stream::default),
+            events: events.then(Stream::default),
+            contract_specs: contract_specs.then(Codes::default),
+            contract_instances: contract_instances.then(Instances::default),
+        })
+    }
+
+    /// The streams that are wanted, with their tables, in the order of their sections.
+    fn streams(&mut self) -> impl Iterator<Item = (&'static str, &mut Stream)> {
+        let streams = [
+            self.ledgers.as_mut(),
+            self.transactions.as_mut(),
+            self.operations.as_mut(),
+            self.events.as_mut(),
+            self.contract_specs.as_mut().map(Codes::stream),
+            self.contract_instances.as_mut().map(Instances::stream),
+        ];
+        TABLES.into_iter().zip(streams).filter_map(|(table, stream)| Some((table, stream?)))
+    }
+
+    /// The tables that are wanted.
+    pub fn tables(&self) -> &[&'static str] {
+        &self.tables
+    }
+
+    fn has_base(&self) -> bool {
+        [&self.ledgers, &self.transactions, &self.operations, &self.events].into_iter().any(Option::is_some)
+    }
+
+    fn has_contracts(&self) -> bool {
+        self.contract_specs.is_some() || self.contract_instances.is_some()
     }
 
     /// Empties the streams.
     pub fn start(&mut self) {
-        self.streams().into_iter().for_each(Stream::start);
+        let base = [&mut self.ledgers, &mut self.transactions, &mut self.operations, &mut self.events];
+        base.into_iter().flatten().for_each(Stream::start);
+        self.contract_specs.iter_mut().for_each(Codes::start);
+        self.contract_instances.iter_mut().for_each(Instances::start);
     }
 
     /// Ends the streams and writes them one after another.
-    pub fn write(&mut self, out: &mut dyn Write) -> io::Result<[Section; 4]> {
-        let mut sections = TABLES.map(|table| (table, 0, 0, 0));
-        let mut offset = 0;
-        for (stream, section) in self.streams().into_iter().zip(&mut sections) {
+    pub fn write(&mut self, out: &mut dyn Write) -> io::Result<Vec<Section>> {
+        let (mut sections, mut offset) = (Vec::new(), 0);
+        for (table, stream) in self.streams() {
             stream.end();
             out.write_all(stream.bytes())?;
             let length = stream.bytes().len() as u64;
-            *section = (section.0, stream.rows(), offset, length);
+            sections.push((table, stream.rows(), offset, length));
             offset += length;
         }
         Ok(sections)
@@ -60,69 +117,104 @@ impl Rows {
         let protocol = i32::try_from(head.protocol).map_err(|_| too_big(head, "protocol", head.protocol))?;
         let sequence = i32::try_from(head.sequence).map_err(|_| too_big(head, "ledgerSeq", head.sequence))?;
         check_toids(ledger)?;
+        let successful = if self.has_base() { self.transactions(raw, sequence, ledger, envelopes) } else { 0 };
+        if let Some(row) = &mut self.ledgers {
+            row.row(9);
+            row.int4(sequence);
+            row.hash(head.hash);
+            row.hash(head.previous);
+            row.int8(closed_at);
+            row.int4(protocol);
+            row.int4(ledger.applied.len() as i32);
+            row.int4(successful);
+            row.int4(ledger.operations.len() as i32);
+            row.int4(ledger.events.len() as i32);
+        }
+        if self.has_contracts() {
+            self.contracts(raw, sequence, ledger);
+        }
+        Ok(())
+    }
+
+    /// Adds transactions with their operations and events; returns how many were successful.
+    fn transactions(&mut self, raw: &[u8], sequence: i32, ledger: &Ledger, envelopes: &[u32]) -> i32 {
         let mut successful = 0;
         for (index, (applied, envelope)) in ledger.applied.iter().zip(envelopes).enumerate() {
             let toid = i64::from(sequence) << 32 | (index as i64 + 1) << 12;
             let envelope = &ledger.envelopes[*envelope as usize];
-            successful += i32::from(self.transaction(raw, toid, applied, envelope));
-            self.operations(raw, toid, ledger, envelope);
-            self.events(raw, toid, ledger, applied.transaction_events);
-            self.events(raw, toid, ledger, applied.operation_events);
+            successful += i32::from(is_successful(raw, applied));
+            if let Some(row) = &mut self.transactions {
+                transaction_row(row, raw, toid, applied, envelope);
+            }
+            if let Some(row) = &mut self.operations {
+                operation_rows(row, raw, toid, ledger, envelope);
+            }
+            if let Some(row) = &mut self.events {
+                event_rows(row, raw, toid, ledger, applied.transaction_events);
+                event_rows(row, raw, toid, ledger, applied.operation_events);
+            }
         }
-        let row = &mut self.ledgers;
-        row.row(9);
-        row.int4(sequence);
-        row.hash(head.hash);
-        row.hash(head.previous);
-        row.int8(closed_at);
-        row.int4(protocol);
-        row.int4(ledger.applied.len() as i32);
-        row.int4(successful);
-        row.int4(ledger.operations.len() as i32);
-        row.int4(ledger.events.len() as i32);
-        Ok(())
-    }
-
-    fn transaction(&mut self, raw: &[u8], toid: i64, applied: &Applied, envelope: &Envelope) -> bool {
-        let start = applied.result.start;
-        let code = word_at(raw, start + 40) as i32;
-        let successful = code == 0 || code == 1;
-        let row = &mut self.transactions;
-        row.row(9);
-        row.int8(toid);
-        row.hash(hash_at(raw, start));
-        row.boolean(successful);
-        row.int4(envelope.operations.len() as i32);
-        row.int8(long_at(raw, start + 32) as i64);
-        account(row, raw, envelope.source);
-        match envelope.payer {
-            Some(payer) => row.address(ACCOUNT, hash_at(raw, payer.key)),
-            None => row.null(),
-        }
-        row.int2(code as i16);
         successful
     }
 
-    fn operations(&mut self, raw: &[u8], toid: i64, ledger: &Ledger, envelope: &Envelope) {
-        let row = &mut self.operations;
-        for (index, operation) in ledger.operations[envelope.operations.range()].iter().enumerate() {
-            row.row(5);
-            row.int8(toid | (index as i64 + 1));
-            row.int2(word_at(raw, operation.body.start) as i16);
-            account(row, raw, operation.source.unwrap_or(envelope.source));
-            row.bytea(operation.body.of(raw));
+    fn contracts(&mut self, raw: &[u8], sequence: i32, ledger: &Ledger) {
+        for noted in &ledger.contract_entries {
+            match Entry::read(noted.span.of(raw)) {
+                Some(Entry::Code(code)) => self.contract_specs.iter_mut().for_each(|codes| codes.add(&code)),
+                Some(Entry::Instance(instance)) => {
+                    let wanted = self.contract_instances.iter_mut();
+                    wanted.for_each(|instances| instances.add(sequence, noted.is_state, &instance));
+                }
+                None => {}
+            }
         }
     }
+}
 
-    fn events(&mut self, raw: &[u8], toid: i64, ledger: &Ledger, slice: Slice) {
-        let (mut operation, mut index) = (0, 0);
-        for event in &ledger.events[slice.range()] {
-            if event.operation != operation {
-                (operation, index) = (event.operation, 0);
-            }
-            event_row(&mut self.events, raw, toid, index, event);
-            index += 1;
+/// The code of the transaction's result.
+fn result_code(raw: &[u8], applied: &Applied) -> i32 {
+    word_at(raw, applied.result.start + 40) as i32
+}
+
+/// A fee bump succeeds with its inner transaction.
+fn is_successful(raw: &[u8], applied: &Applied) -> bool {
+    matches!(result_code(raw, applied), 0 | 1)
+}
+
+fn transaction_row(row: &mut Stream, raw: &[u8], toid: i64, applied: &Applied, envelope: &Envelope) {
+    let start = applied.result.start;
+    row.row(9);
+    row.int8(toid);
+    row.hash(hash_at(raw, start));
+    row.boolean(is_successful(raw, applied));
+    row.int4(envelope.operations.len() as i32);
+    row.int8(long_at(raw, start + 32) as i64);
+    account(row, raw, envelope.source);
+    match envelope.payer {
+        Some(payer) => row.address(ACCOUNT, hash_at(raw, payer.key)),
+        None => row.null(),
+    }
+    row.int2(result_code(raw, applied) as i16);
+}
+
+fn operation_rows(row: &mut Stream, raw: &[u8], toid: i64, ledger: &Ledger, envelope: &Envelope) {
+    for (index, operation) in ledger.operations[envelope.operations.range()].iter().enumerate() {
+        row.row(5);
+        row.int8(toid | (index as i64 + 1));
+        row.int2(word_at(raw, operation.body.start) as i16);
+        account(row, raw, operation.source.unwrap_or(envelope.source));
+        row.bytea(operation.body.of(raw));
+    }
+}
+
+fn event_rows(row: &mut Stream, raw: &[u8], toid: i64, ledger: &Ledger, slice: Slice) {
+    let (mut operation, mut index) = (0, 0);
+    for event in &ledger.events[slice.range()] {
+        if event.operation != operation {
+            (operation, index) = (event.operation, 0);
         }
+        event_row(row, raw, toid, index, event);
+        index += 1;
     }
 }
 

@@ -1,4 +1,5 @@
 //! The walk over one `LedgerCloseMeta`: checks every byte and notes where the parts are.
+use crate::changes::changes;
 use crate::cursor::Cursor;
 use crate::envelope::envelopes;
 use crate::fault::Checked;
@@ -51,7 +52,7 @@ fn walk_v0(c: &mut Cursor, ledger: &mut Ledger) -> Checked {
     envelopes(c, ledger)?;
     ledger.set = TransactionSet { kind: SetKind::Legacy, span: Span { start, end: c.mark() }, previous: start };
     processing(c, ledger, false)?;
-    upgrades_and_scp(c)
+    upgrades_and_scp(c, ledger)
 }
 
 fn walk_v1(c: &mut Cursor, ledger: &mut Ledger, is_v2: bool) -> Checked {
@@ -59,7 +60,7 @@ fn walk_v1(c: &mut Cursor, ledger: &mut Ledger, is_v2: bool) -> Checked {
     ledger.header = header(c)?;
     generalized_set(c, ledger)?;
     processing(c, ledger, is_v2)?;
-    upgrades_and_scp(c)?;
+    upgrades_and_scp(c, ledger)?;
     c.skip(8)?;
     skip_all(c, least::LEDGER_KEY, skip::ledger_key)
 }
@@ -141,18 +142,21 @@ fn processing(c: &mut Cursor, ledger: &mut Ledger, is_v2: bool) -> Checked {
         let start = c.mark();
         skip::transaction_result_pair(c)?;
         let mut applied = Applied { result: Span { start, end: c.mark() }, ..Applied::default() };
-        skip::ledger_entry_changes(c)?;
-        transaction_meta(c, &mut applied, &mut ledger.events)?;
+        changes(c, ledger)?;
+        transaction_meta(c, &mut applied, ledger)?;
         if is_v2 {
-            skip::ledger_entry_changes(c)?;
+            changes(c, ledger)?;
         }
         ledger.applied.push(applied);
     }
     Ok(())
 }
 
-fn upgrades_and_scp(c: &mut Cursor) -> Checked {
-    skip_all(c, least::UPGRADE_ENTRY_META, skip::upgrade_entry_meta)?;
+fn upgrades_and_scp(c: &mut Cursor, ledger: &mut Ledger) -> Checked {
+    for _ in 0..c.count(u32::MAX, least::UPGRADE_ENTRY_META)? {
+        skip::ledger_upgrade(c)?;
+        changes(c, ledger)?;
+    }
     skip_all(c, least::SCP_HISTORY_ENTRY, skip::scp_history_entry)
 }
 

@@ -127,10 +127,10 @@ def test_accounts_are_plain_and_muxed_ids_apart(shared: Path) -> None:
     assert {len(payer) for payer in payers if payer is not None} == {33}
 
 
-def test_without_a_descriptor_there_are_proofs_and_no_rows(shared: Path) -> None:
-    """With the descriptor -1 a chunk is checked and nothing is written."""
+def test_without_tables_there_are_proofs_and_no_rows(shared: Path) -> None:
+    """A decoder that shall make no rows checks a chunk, needs no descriptor and writes nothing."""
     passphrase, objects = contiguous(shared)
-    chunk = _decode.Decoder(passphrase).chunk(63092982, 63092983, objects[:2], -1)
+    chunk = _decode.Decoder(passphrase, tables=()).chunk(63092982, 63092983, objects[:2], -1)
     assert (chunk.ledgers, chunk.sections, chunk.error) == (2, (), None)
 
 

@@ -118,7 +118,7 @@ def test_a_trusted_hash_anchors_the_chain(shared: Path) -> None:
 def test_the_callers_mistakes_are_value_errors(shared: Path) -> None:
     """A range that the objects do not cover, or a hash of another length, is no corrupt ledger."""
     entry = real(shared)
-    decoder = _decode.Decoder(PUBNET)
+    decoder = _decode.Decoder(PUBNET, tables=())
     with pytest.raises(ValueError, match="do not cover the range"):
         decoder.chunk(entry[1], entry[1] + 1, [entry], -1)
     with pytest.raises(ValueError, match="no objects"):
@@ -130,7 +130,7 @@ def test_the_callers_mistakes_are_value_errors(shared: Path) -> None:
 def test_buffers_are_taken_as_they_are(shared: Path) -> None:
     """Any contiguous buffer serves without a copy; a strided one is refused."""
     name, seq, _, data = real(shared)
-    decoder = _decode.Decoder(PUBNET)
+    decoder = _decode.Decoder(PUBNET, tables=())
     for buffer in (data, bytearray(data), memoryview(b"ab" + data)[2:]):
         assert decoder.chunk(seq, seq, [(name, seq, seq, buffer)], -1).error is None
     with pytest.raises(ValueError, match="not contiguous"):

@@ -10,7 +10,7 @@ import zstandard
 
 from workers._decode import Decoder, make_lake
 from workers.entry import Worker
-from workers.messages import ChunkDone, Failure, LedgerRange, Task
+from workers.messages import TABLES, ChunkDone, Failure, LedgerRange, Task
 from workers.sources import Reading, Unopened
 
 SYNTHETIC = "ledgerfill synthetic network ; 2026"
@@ -90,13 +90,13 @@ def test_proving_writes_no_file_and_finds_the_same(tmp_path: Path) -> None:
     ]
     objects = [(name, ledger, ledger, data) for ledger, (name, _, _, data) in zip(range(10, 13), objects, strict=True)]
     source, answers = Unopened(Failure(reason="not asked", transient=False)), []
-    for rows in (True, False):
+    for tables in (TABLES, ()):
         reading: Future[Reading] = Future()
         reading.set_result(Reading(objects, 5))
-        path = tmp_path / f"rows {rows}"
-        worker = Worker(source, Decoder(SYNTHETIC), print, rows=rows)
+        path = tmp_path / f"{len(tables)} tables"
+        worker = Worker(source, Decoder(SYNTHETIC, tables=tables), print)
         answers.append(worker.work(Task(token=5, attempt=1, ledgers=LedgerRange(10, 12), path=str(path)), reading))
-        assert path.exists() == rows
+        assert path.exists() == bool(tables)
     written, proved = answers
     assert (proved.ledgers, proved.failure, proved.sections, proved.row_bytes) == (LedgerRange(10, 12), None, (), 0)
     assert written.row_bytes > 0
@@ -123,6 +123,6 @@ def test_rows_are_written_over_older_ones(tmp_path: Path) -> None:
 def damage(stored: bytes, ledger: int) -> bytes:
     """Change the hash that an object gives for one ledger; the ledger behind it names the true one."""
     plain = bytearray(zstandard.ZstdDecompressor().decompressobj().decompress(stored))
-    found = Decoder(SYNTHETIC).chunk(ledger, ledger, [("KEY", 8, 15, stored)], -1)
+    found = Decoder(SYNTHETIC, tables=()).chunk(ledger, ledger, [("KEY", 8, 15, stored)], -1)
     plain[plain.index(found.last_hash)] ^= 1
     return zstandard.compress(bytes(plain))

@@ -47,7 +47,7 @@ fn rows_are_those_of_the_typed_decoder_on_every_real_ledger() {
         let reference = tables.add(&value, &network_id(passphrase(&file)));
         let sequence = sequence(&value);
         let objects = [Object { name: &file, first: sequence, last: sequence, bytes: &bytes }];
-        let request = Request { first: sequence, last: sequence, objects: &objects, framed: true, rows: true };
+        let request = Request { first: sequence, last: sequence, objects: &objects, framed: true };
         let mut decoder = Decoder::new(passphrase(&file), HashMap::new(), usize::MAX);
         let mut chunk = decoder.chunk(request);
         assert_eq!(chunk.error.is_none(), reference.is_ok(), "{file} {sequence}: {:?} {reference:?}", chunk.error);

@@ -181,7 +181,7 @@ fn a_decoder_goes_on_after_a_bad_object() {
     let mut decoder = Decoder::new(PASSPHRASE, HashMap::new(), 1 << 20);
     for bytes in [&whole[..whole.len() / 2], b"", &whole] {
         let objects = [Object { name: "built", first: 8, last: 11, bytes }];
-        let chunk = decoder.chunk(Request { first: 8, last: 11, objects: &objects, framed: false, rows: true });
+        let chunk = decoder.chunk(Request { first: 8, last: 11, objects: &objects, framed: false });
         assert_eq!(chunk.error.is_none(), bytes.len() == whole.len());
     }
 }
@@ -191,9 +191,8 @@ fn objects_that_do_not_cover_the_range_are_the_callers_mistake() {
     let objects = |spans: &[(u32, u32)]| -> Vec<Object<'static>> {
         spans.iter().map(|(first, last)| Object { name: "", first: *first, last: *last, bytes: &[] }).collect()
     };
-    let mistake = |first, last, spans: &[(u32, u32)], framed| {
-        Request { first, last, objects: &objects(spans), framed, rows: false }.mistake()
-    };
+    let mistake =
+        |first, last, spans: &[(u32, u32)], framed| Request { first, last, objects: &objects(spans), framed }.mistake();
     assert_eq!(mistake(8, 11, &[(8, 9), (10, 11)], false), None);
     assert_eq!(mistake(8, 11, &[], false), Some("no objects"));
     assert_eq!(mistake(0, 11, &[(0, 11)], false), Some("no range of ledgers"));

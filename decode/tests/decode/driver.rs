@@ -28,7 +28,7 @@ pub fn run_with(mut decoder: Decoder, first: u32, last: u32, objects: &[(u32, u3
         .iter()
         .map(|(first, last, bytes)| Object { name: "built", first: *first, last: *last, bytes })
         .collect();
-    let request = Request { first, last, objects: &objects, framed, rows: true };
+    let request = Request { first, last, objects: &objects, framed };
     assert_eq!(request.mistake(), None);
     let mut chunk = decoder.chunk(request);
     let mut written = Vec::new();

@@ -2,6 +2,7 @@
 mod agreement;
 mod built;
 mod containers;
+mod contracts;
 mod driver;
 mod files;
 mod proofs;
