@@ -237,3 +237,15 @@ def test_waiting_for_a_turn_is_no_trouble_of_its_own(store: str, conn: psycopg.C
         committer.commit(handmade.chunk(tmp_path, 100, 104), lambda: time.sleep(next(waits_s)))
     assert held(conn) == ["100-104"]
     assert counts(conn) == [5, 5, 10, 15, 1]
+
+
+def test_record_dates_from_its_swap(committer: Committer, conn: psycopg.Connection, tmp_path: Path):
+    """A chunk is committed when its turn has come, however long before its copy began."""
+    turns = []
+
+    def turn() -> None:
+        turns.append(conn.execute("SELECT clock_timestamp()").fetchone())
+
+    committer.commit(handmade.chunk(tmp_path, 100, 104), turn)
+    (committed_at,) = conn.execute("SELECT committed_at FROM ledgerfill.backfill_chunks").fetchone()
+    assert turns[0][0] <= committed_at <= conn.execute("SELECT clock_timestamp()").fetchone()[0]
