@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from workers.protocols import Function, Functions, Key, Protocol, ProtocolError, StateTable, Value, installed
+from workers._decode import contract_spec
+from workers.protocols import (
+    Function,
+    Functions,
+    Key,
+    Protocol,
+    ProtocolError,
+    StateTable,
+    Value,
+    functions_of,
+    installed,
+)
 from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
@@ -66,6 +77,33 @@ def test_real_contracts_are_told_apart(shared: Path) -> None:
     assert [name for name, functions in contracts.items() if SEP50.claims(functions)] == [
         "sep50-nft-position-manager.wasm"
     ]
+
+
+def test_real_codes_are_told_apart(shared: Path) -> None:
+    """The same from the codes themselves: what the core reads of their specifications is what their index says."""
+    contracts = known(shared)
+    found = {}
+    for path in sorted((shared / "wasm").glob("*.wasm")):
+        spec = contract_spec(path.read_bytes())
+        found[path.name] = functions_of(spec) if spec else {}
+    assert found.keys() == contracts.keys()
+    for name in ("sep41-token.wasm", "lending-market.wasm", "near-miss-membership.wasm"):
+        assert found[name].keys() == contracts[name].keys()
+    assert found["sep41-token.wasm"] == contracts["sep41-token.wasm"]
+    assert [name for name, functions in found.items() if SEP41.claims(functions)] == ["sep41-token.wasm"]
+    assert [name for name, functions in found.items() if SEP50.claims(functions)] == ["sep50-nft-position-manager.wasm"]
+
+
+def test_function_told_of_twice_is_what_both_say(shared: Path) -> None:
+    """A specification may tell of a function twice in the same words; in others, it says nothing of that function."""
+    spec = contract_spec((shared / "wasm/sep41-token.wasm").read_bytes())
+    plain = contract_spec((shared / "wasm/sep50-nft-position-manager.wasm").read_bytes())
+    assert SEP41.claims(functions_of(spec + spec))
+    both = functions_of(spec + plain)
+    assert both.keys() == functions_of(spec).keys() ^ functions_of(plain).keys() | {"name", "symbol"}
+    assert not SEP41.claims(both)
+    with pytest.raises(ValueError, match="no ScSpecEntry"):
+        functions_of(spec[:-1])
 
 
 @pytest.mark.parametrize("name", SEP41_NAMES)
@@ -174,6 +212,16 @@ def test_plug_in_is_found(plug_in) -> None:
     points.append(EntryPoint("sep41", "workers.protocols.sep41:PROTOCOL", "ledgerfill.protocols"))
     assert list(installed(points)) == ["SEP41", "VOTES"]
     assert list(installed([*points, *points])) == ["SEP41", "VOTES"]  # as where a package is found on two paths
+
+
+def test_example_of_the_docs_is_a_plug_in(plug_in) -> None:
+    """What the page on protocols shows is a whole plug-in: found, and claiming what it says."""
+    page = Path(__file__).resolve().parents[2] / "docs/protocols.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    votes = installed([plug_in("votes", example)])["VOTES"]
+    vote, result = Function(("address", "u32", "i128")), Function(("u32",), ("i128",))
+    assert votes.claims({"vote": vote, "result": result, "other": vote})
+    assert not votes.claims({"vote": vote})
 
 
 def test_plug_in_that_raises_is_named(plug_in) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workers.protocols.contract import Function, Functions, Key, Protocol, ProtocolError, StateTable, Value
 from workers.protocols.finding import installed
+from workers.protocols.functions import functions_of
 
 __all__ = [
     "Function",
@@ -13,5 +14,6 @@ __all__ = [
     "ProtocolError",
     "StateTable",
     "Value",
+    "functions_of",
     "installed",
 ]
