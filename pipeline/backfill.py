@@ -31,6 +31,7 @@ from workers.messages import LedgerRange
 logger = logging.getLogger(__name__)
 # Nobody shall wait long for a run that is over; to look at each of 64 million ledgers takes about 10 s.
 _AT_THE_END = Limits(lock_s=5.0, statement_s=120.0)
+_INTERRUPTED = Limits(connect_s=3, lock_s=2.0, statement_s=4.0, unacknowledged_s=2.0)  # somebody waits for its end
 
 
 @permitted()
@@ -131,8 +132,9 @@ class _Backfill:
         """Report and write down how the run ended; over a new connection, since the first may have broken meanwhile."""
         wanted = self._source.wanted
         try:
-            with closing(self._database.connect(_AT_THE_END)) as conn:
-                lacks = self._lacks(conn)
+            interrupted = finish.outcome == "interrupted"
+            with closing(self._database.connect(_INTERRUPTED if interrupted else _AT_THE_END)) as conn:
+                lacks = self._lacks(conn, looking=not interrupted)
                 report = replace(self.report(finish, lacks), complete=not (lacks or segments.due(conn)))
                 error = report.error.message if report.error else None
                 document = report_json.text(report_json.run_document(report))
@@ -145,11 +147,11 @@ class _Backfill:
             finish = finish if finish.error else Finish("failed", unknown)
             return self.report(finish, missing(wanted, (*self._held, *self._account.ledgers)))
 
-    def _lacks(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
-        """Return what the store lacks of the range by its books, and what of this run's ledgers by looking."""
+    def _lacks(self, conn: psycopg.Connection, *, looking: bool) -> tuple[LedgerRange, ...]:
+        """Return what the store lacks of the range by its books, and where asked what of this run's by `looking`."""
         wanted = self._source.wanted
         by_books = [gap.ledgers for gap in stretches.gaps(conn, wanted)]
-        by_looking = [hole for part in self._account.ledgers for hole in gaps.holes(conn, part)]
+        by_looking = [hole for part in self._account.ledgers for hole in gaps.holes(conn, part)] if looking else ()
         return missing(wanted, missing(wanted, (*by_books, *by_looking)))  # each once: they may overlap
 
     def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from lakes import CORE, FIRST, LAST, key, mend
 from program import Program, job, wait_for, wait_for_none
-from stores import check, held, sessions, waiting_at_hole
+from stores import check, execute, held, sessions, waiting_at_hole
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -98,6 +98,23 @@ def test_second_signal_ends_a_commit_that_waits(ledgerfill: Program, core_lake: 
     wait_for_none(lambda: sessions(ledgerfill.database))
     assert ledgerfill.backfill(core_lake, FIRST, LAST).returncode == 0
     check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
+
+
+def test_interrupted_run_waits_for_no_slow_database(ledgerfill: Program, core_lake: Path, hole: int) -> None:
+    """Where the database takes a minute to write down how it ended, the run is over in seconds, and says so."""
+    running = waiting_at_hole(ledgerfill, core_lake, hole)
+    execute(
+        ledgerfill.database,
+        """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE UPDATE ON backfill_runs FOR EACH ROW EXECUTE FUNCTION slow()""",
+    )
+    sent = time.monotonic()
+    running.send(signal.SIGINT)
+    ended = running.result()
+    assert ended.returncode == 130
+    assert time.monotonic() - sent < 20
+    assert "how the run ended could not be written down: canceling statement due to statement timeout" in ended.stderr
+    assert held(ledgerfill.database) == [(FIRST, hole - 1)]
 
 
 def test_printed_command_resumes(ledgerfill: Program, core_lake: Path, shared: Path, hole: int) -> None:
