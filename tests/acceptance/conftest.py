@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from lakes import FIRST, LAST, core_ledgers, key, write_lake
+from lakes import CORE, FIRST, LAST, core_ledgers, key, write_lake
 from program import Program
+from stores import check, digests
 
 
 @pytest.fixture
@@ -38,3 +40,26 @@ def hole(core_lake: Path) -> int:
     """A ledger that the lake lacks: a run stands there until it is put back."""
     (core_lake / key(30)).unlink()
     return 30
+
+
+@pytest.fixture(scope="session")
+def undisturbed_core(
+    shared: Path,
+    new_database: Callable[[str], str],
+    drop_database: Callable[[str], None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[int, int], dict[str, tuple[int, str]]]:
+    """Returns the digests of an undisturbed run over ledgers of that lake: what the independent decoder says."""
+
+    @cache
+    def of(first: int, last: int) -> dict[str, tuple[int, str]]:
+        folder, database = tmp_path_factory.mktemp("undisturbed"), new_database("template0")
+        lake = write_lake(folder / "lake", core_ledgers(shared))
+        ended = Program(folder / "home", database).backfill(lake, first, last)
+        assert ended.returncode == 0, ended.stderr
+        check(shared, database, first, last, "--file", CORE)
+        found = digests(database)
+        drop_database(database)
+        return found
+
+    return of

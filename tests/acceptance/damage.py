@@ -14,6 +14,7 @@ from stellar_sdk import xdr
 Ledgers = Mapping[int, bytes]
 Make = Callable[[Ledgers, int], bytes]  # the object that stands for a ledger
 BOMB_BYTES = 300 << 20  # more than an object may have
+LEVELS = 1500  # of nesting that a ledger may have
 _WORD = 4
 
 
@@ -50,13 +51,36 @@ def place_of_topics(raw: bytes) -> int:
     return raw.index(topics)
 
 
+def replaced_topic(value: bytes) -> Make:
+    """Return what puts another value in the place of the first topic of that event, which no hash proves."""
+
+    def make(ledgers: Ledgers, ledger: int) -> bytes:
+        raw, at = ledgers[ledger], place_of_topics(ledgers[ledger]) + _WORD
+        return compressed(batch(ledger, ledger, [raw[:at] + value + raw[at + len(symbol(b"fee")) :]]))
+
+    return make
+
+
+_VECTOR = word(xdr.SCValType.SCV_VEC) + word(1) + word(1)
+
+
+def symbol(text: bytes) -> bytes:
+    """Return a symbol as XDR, whatever it holds."""
+    return word(xdr.SCValType.SCV_SYMBOL) + word(len(text)) + text + bytes(-len(text) % _WORD)
+
+
+def nested(levels: int) -> bytes:
+    """Return vectors in one another as XDR, each of one element, around a void: each of these values is two levels."""
+    return _VECTOR * (levels // 2 - 1) + word(xdr.SCValType.SCV_VOID)
+
+
 def place_of_padding(raw: bytes) -> int:
     """Return where the byte is that fills up the symbol `fee`."""
     return place_of_topics(raw) + 3 * _WORD + len("fee")
 
 
-def place_of_option(raw: bytes) -> int:
-    """Return where the first operation says whether it has a source account of its own."""
+def first_envelope(raw: bytes) -> xdr.TransactionEnvelope:
+    """Return the first transaction of a ledger's set."""
     meta = xdr.LedgerCloseMeta.from_xdr_bytes(raw).v2
     phases = meta.tx_set.v1_tx_set.phases
     parts = [part for phase in phases for part in phase.v0_components or []]
@@ -64,8 +88,25 @@ def place_of_option(raw: bytes) -> int:
     envelopes = [envelope for part in parts for envelope in part.txs_maybe_discounted_fee.txs]
     for cluster in (cluster for stage in stages for cluster in stage.parallel_tx_execution_stage):
         envelopes += cluster.dependent_tx_cluster
-    operation = (envelopes[0].v1.tx if envelopes[0].v1 else envelopes[0].fee_bump.tx.inner_tx.v1.tx).operations[0]
+    return envelopes[0]
+
+
+def place_of_option(raw: bytes) -> int:
+    """Return where the first operation says whether it has a source account of its own."""
+    envelope = first_envelope(raw)
+    operation = (envelope.v1.tx if envelope.v1 else envelope.fee_bump.tx.inner_tx.v1.tx).operations[0]
     return raw.index(operation.to_xdr_bytes())
+
+
+def place_of_signature(raw: bytes) -> int:
+    """Return where the first signature is that only the hash of the transaction set covers."""
+    envelope = first_envelope(raw)
+    return raw.index((envelope.v1 or envelope.fee_bump).signatures[0].signature.signature)
+
+
+def place_of_fee(raw: bytes) -> int:
+    """Return where the first result says what was charged, behind the transaction's hash."""
+    return raw.index(xdr.LedgerCloseMeta.from_xdr_bytes(raw).v2.tx_processing[0].result.to_xdr_bytes()) + 32
 
 
 def place_of_hash(raw: bytes) -> int:
@@ -132,7 +173,10 @@ DAMAGES: dict[str, Make] = {
     "an unknown union arm": in_ledger(lambda raw: place_of_topics(raw) + _WORD, word(99)),
     "an unknown version": in_ledger(lambda _raw: 0, word(9)),
     "a bool of 2": in_ledger(place_of_option, word(2)),
+    "nesting of 1502 levels": replaced_topic(nested(LEVELS + 2)),
     "padding that is not zero": in_ledger(place_of_padding, b"\1"),
+    "a damaged signature": in_ledger(place_of_signature, word(0)),
+    "a damaged result": in_ledger(place_of_fee, word(1)),
     "a damaged header hash": in_ledger(place_of_hash, b"\0\0\0\0"),
     "a batch named for another ledger": lambda ledgers, ledger: compressed(
         batch(ledger + 1, ledger + 1, [ledgers[ledger]])
@@ -148,7 +192,16 @@ PLACES: dict[str, Callable[[bytes], int]] = {  # where the error must point, for
     "an unknown union arm": lambda raw: place_of_topics(raw) + _WORD,
     "an unknown version": lambda _raw: 0,
     "a bool of 2": place_of_option,
+    "nesting of 1502 levels": lambda raw: place_of_topics(raw) + _WORD + LEVELS // 2 * len(_VECTOR),
     "padding that is not zero": place_of_padding,
+}
+STRANGE = {  # values of a topic that are sound, each trouble for whoever takes strings for text or numbers for 64 bits
+    "a NUL": symbol(b"a\0b"),
+    "no UTF-8": symbol(b"\xff\xfe"),
+    "half a surrogate pair": symbol(b"\xed\xa0\x80"),
+    "the lowest i128": word(xdr.SCValType.SCV_I128) + b"\x80" + bytes(15),
+    "the highest u256": word(xdr.SCValType.SCV_U256) + b"\xff" * 32,
+    "nesting of 1500 levels": nested(LEVELS),
 }
 
 

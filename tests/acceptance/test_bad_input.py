@@ -4,67 +4,105 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
-from damage import DAMAGES, PLACES, of_another_chain, put
+from damage import DAMAGES, PLACES, STRANGE, of_another_chain, patched, put, replaced_topic, word
 from lakes import CORE, CORE_PASSPHRASE, batch, compressed, core_ledgers, key, write_lake, write_manifest
 from program import Program, job, wait_for
-from stores import check, held
+from stores import check, digests, held
 
-FIRST, LAST = 19, 24  # every one with events; three chunks of two
+FIRST, LAST = 19, 28  # every one with events; five chunks of two
 CHUNKS = ["--chunk-ledgers", "2", "--workers", "2"]
-chunks = pytest.mark.parametrize("ledger", [20, 21, 24], ids=["first chunk", "middle chunk", "last chunk"])
+IN_CHUNKS = (20, 24, 28)  # in the first chunk of a run; then, for one that begins there, in a middle one; in the last
+Digests = dict[str, tuple[int, str]]
+Error = dict[str, Any]
 
 
-def assert_stopped_at(ledgerfill: Program, shared: Path, lake: Path, ledger: int, *flags: str) -> dict[str, object]:
-    """Run over the damaged lake: all before `ledger` is there and right, nothing else; return the report's error."""
-    ended, report = ledgerfill.report("backfill", *job(lake, FIRST, LAST), *CHUNKS, *flags)
-    error = report["error"]
-    assert ended.returncode == report["exit_code"] == 1, ended.stdout
-    assert error["ledger"] == ledger, error
-    assert error["object"] == key(ledger), error
-    assert key(ledger) in error["message"]
-    assert f"ledger {ledger}" in error["message"]
-    assert error["message"] in ended.stderr
-    assert held(ledgerfill.database) == ([(FIRST, ledger - 1)] if ledger > FIRST else [])
-    if ledger > FIRST:
-        check(shared, ledgerfill.database, FIRST, ledger - 1, "--file", CORE)
-    return error
+@dataclass(frozen=True)
+class Walk:
+    """A lake that is damaged at one place after another, and what its ledgers should give."""
+
+    ledgerfill: Program
+    lake: Path
+    ledgers: dict[int, bytes]
+    undisturbed: Digests
+    per_object: int = 1
+
+    def __call__(self, damage: Callable[[int], object], *flags: str, ledgers: Sequence[int] = IN_CHUNKS) -> list[Error]:
+        """Damage each of the ledgers in turn and run: the same command stops there, and goes on when it is mended.
+
+        Returns the errors that the runs have reported.
+        """
+        errors = []
+        for ledger in ledgers:
+            damage(ledger)
+            errors.append(self.stops_at(ledger, *flags))
+            self.mend(ledger)
+        ended = self.ledgerfill.backfill(self.lake, FIRST, LAST, *CHUNKS, *flags)
+        assert ended.returncode == 0, ended.stderr
+        assert held(self.ledgerfill.database) == [(FIRST, LAST)]
+        assert digests(self.ledgerfill.database) == self.undisturbed
+        return errors
+
+    def stops_at(self, ledger: int, *flags: str) -> Error:
+        """Run over the damaged lake: object and ledger are named, all before is there and nothing else."""
+        ended, report = self.ledgerfill.report("backfill", *job(self.lake, FIRST, LAST), *CHUNKS, *flags)
+        error: Error = report["error"]
+        assert ended.returncode == report["exit_code"] == 1, ended.stdout
+        assert error["ledger"] == ledger, error
+        assert error["object"] == key(ledger, self.per_object), error
+        assert error["object"] in error["message"]
+        assert f"ledger {ledger}" in error["message"]
+        assert error["message"] in ended.stderr
+        assert held(self.ledgerfill.database) == ([(FIRST, ledger - 1)] if ledger > FIRST else [])
+        return error
+
+    def mend(self, ledger: int) -> None:
+        """Make the objects of this ledger and of all behind it what they were."""
+        for first in range(ledger - ledger % self.per_object, LAST + 1, self.per_object):
+            self.write(first, [self.ledgers[first + n] for n in range(self.per_object)])
+
+    def write(self, first: int, ledgers: list[bytes]) -> None:
+        """Write an object of ledgers in ascending order."""
+        path = self.lake / key(first, self.per_object)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(compressed(batch(first, first + self.per_object - 1, ledgers)))
 
 
-@chunks
+@pytest.fixture
+def walk(ledgerfill: Program, shared: Path, core_lake: Path, undisturbed_core: Callable[[int, int], Digests]) -> Walk:
+    """A whole lake of one ledger an object."""
+    return Walk(ledgerfill, core_lake, core_ledgers(shared), undisturbed_core(FIRST, LAST))
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_object_stops_the_run_there(
-    ledgerfill: Program, shared: Path, core_lake: Path, damage: str, ledger: int
-) -> None:
+def test_damaged_object_stops_the_run_there(walk: Walk, damage: str) -> None:
     """What no ledger may look like is refused at once, with object, ledger and place."""
-    ledgers = core_ledgers(shared)
-    put(core_lake, ledgers, ledger, DAMAGES[damage])
-    error = assert_stopped_at(ledgerfill, shared, core_lake, ledger)
-    assert error["attempts"] == 1, "what is damaged stays damaged: it is not tried again"
-    assert error["offset"] is not None
-    assert f"at byte {error['offset']}" in str(error["message"])
-    if damage in PLACES:
-        assert error["offset"] == PLACES[damage](ledgers[ledger])
+    errors = walk(lambda ledger: put(walk.lake, walk.ledgers, ledger, DAMAGES[damage]))
+    for error in errors:
+        assert error["attempts"] == 1, "what is damaged stays damaged: it is not tried again"
+        assert error["offset"] is not None
+        assert f"at byte {error['offset']}" in error["message"]
+        if damage in PLACES:
+            assert error["offset"] == PLACES[damage](walk.ledgers[error["ledger"]])
 
 
-@chunks
-def test_ledger_of_another_chain_stops_the_run_there(
-    ledgerfill: Program, shared: Path, core_lake: Path, ledger: int
-) -> None:
+def test_ledger_of_another_chain_stops_the_run_there(walk: Walk, shared: Path) -> None:
     """A ledger that proves itself, but not that it follows the one before it, is refused."""
-    put(core_lake, core_ledgers(shared), ledger, of_another_chain(shared))
-    error = assert_stopped_at(ledgerfill, shared, core_lake, ledger)
-    assert error["attempts"] == 1
+    errors = walk(lambda ledger: put(walk.lake, walk.ledgers, ledger, of_another_chain(shared)), ledgers=(20, 24, 27))
+    assert [error["attempts"] for error in errors] == [1, 1, 1]
 
 
-@chunks
-def test_hole_stops_the_run_there(ledgerfill: Program, shared: Path, core_lake: Path, ledger: int) -> None:
+def test_hole_stops_the_run_there(walk: Walk) -> None:
     """An object that is missing in the midst of a lake is asked for until the deadline, then named."""
-    (core_lake / key(ledger)).unlink()
-    error = assert_stopped_at(ledgerfill, shared, core_lake, ledger, "--hole-deadline", "1")
-    assert "missing" in str(error["message"])
+    errors = walk(lambda ledger: (walk.lake / key(ledger)).unlink(), "--hole-deadline", "1")
+    for error in errors:
+        assert "missing" in error["message"]
 
 
 def test_hole_that_is_filled_in_time_is_none(ledgerfill: Program, shared: Path, core_lake: Path) -> None:
@@ -81,59 +119,87 @@ def test_hole_that_is_filled_in_time_is_none(ledgerfill: Program, shared: Path, 
     check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
-def test_first_ledger_of_all_may_be_the_damaged_one(ledgerfill: Program, shared: Path, core_lake: Path) -> None:
+def test_first_ledger_of_all_may_be_the_damaged_one(walk: Walk) -> None:
     """Damage before everything commits nothing at all."""
-    put(core_lake, core_ledgers(shared), FIRST, DAMAGES["a damaged header hash"])
-    assert_stopped_at(ledgerfill, shared, core_lake, FIRST)
+    walk(lambda ledger: put(walk.lake, walk.ledgers, ledger, DAMAGES["a damaged header hash"]), ledgers=[FIRST])
 
 
-@chunks
-def test_lowest_damage_decides(ledgerfill: Program, shared: Path, core_lake: Path, ledger: int) -> None:
+def test_lowest_damage_decides(walk: Walk) -> None:
     """Of several damaged objects the lowest is named, whatever came first."""
-    for damaged in range(ledger, LAST + 1):
-        put(core_lake, core_ledgers(shared), damaged, DAMAGES["a flipped bit"])
-    assert_stopped_at(ledgerfill, shared, core_lake, ledger)
+
+    def damage(ledger: int) -> None:
+        for damaged in range(ledger, LAST + 1):
+            put(walk.lake, walk.ledgers, damaged, DAMAGES["a flipped bit"])
+
+    walk(damage)
 
 
-def test_mended_lake_goes_on_where_it_stopped(ledgerfill: Program, shared: Path, core_lake: Path) -> None:
-    """The same command over the mended object fills the rest."""
-    whole = (core_lake / key(21)).read_bytes()
-    put(core_lake, core_ledgers(shared), 21, DAMAGES["a flipped bit"])
-    assert_stopped_at(ledgerfill, shared, core_lake, 21)
-    (core_lake / key(21)).write_bytes(whole)
-    ended, report = ledgerfill.report("backfill", *job(core_lake, FIRST, LAST), *CHUNKS)
+def test_mended_lake_goes_on_where_it_stopped(walk: Walk) -> None:
+    """What the runs before it have committed is not done again."""
+    put(walk.lake, walk.ledgers, 21, DAMAGES["a flipped bit"])
+    walk.stops_at(21)
+    walk.mend(21)
+    ended, report = walk.ledgerfill.report("backfill", *job(walk.lake, FIRST, LAST), *CHUNKS)
     assert ended.returncode == 0, ended.stderr
     assert report["held_before"] == [[FIRST, 20]]
     assert report["committed"] == [[21, LAST]]
-    check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
-def test_damage_inside_an_object_of_several_ledgers(ledgerfill: Program, shared: Path, tmp_path: Path) -> None:
+def test_damage_inside_an_object_of_several_ledgers(walk: Walk, tmp_path: Path) -> None:
     """In an object of several ledgers the damaged one is named, and the sound ones before it are there."""
-    ledgers, per_object = core_ledgers(shared), 4
-    write_manifest(tmp_path / "lake", per_object=per_object)
-    for start in (16, 20, 24):
-        inside = [ledgers[ledger] for ledger in range(start, start + per_object)]
-        if start == 20:
-            inside[2] = inside[2][:4] + b"\0\0\0\7" + inside[2][8:]
-        path = tmp_path / "lake" / key(start, per_object)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(compressed(batch(start, start + per_object - 1, inside)))
-    ended, report = ledgerfill.report("backfill", *job(tmp_path / "lake", 17, 27), *CHUNKS)
-    assert ended.returncode == 1
-    assert report["error"]["ledger"] == 22
-    assert report["error"]["object"] == key(22, per_object)
-    assert report["error"]["offset"] == 4, "offsets count from the start of the damaged ledger"
-    check(shared, ledgerfill.database, 17, 21, "--file", CORE)
-    assert held(ledgerfill.database) == [(17, 21)]
+    walk = replace(walk, lake=tmp_path / "threes", per_object=3)
+    write_manifest(walk.lake, per_object=3)
+    walk.mend(FIRST)
+
+    def damage(ledger: int) -> None:
+        first = ledger - ledger % 3
+        assert ledger > first, "offsets count from the start of the damaged ledger, not of its object"
+        inside = {first + n: walk.ledgers[first + n] for n in range(3)}
+        inside[ledger] = patched(inside[ledger], 4, word(7))
+        walk.write(first, list(inside.values()))
+
+    errors = walk(damage, ledgers=(20, 25, 28))
+    assert [error["offset"] for error in errors] == [4, 4, 4]
 
 
+@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
+def test_strange_but_sound_value_stops_nothing(walk: Walk, value: bytes) -> None:
+    """What PostgreSQL or a decoder might choke on is stored as it is, byte for byte, in whichever chunk."""
+    for ledger in IN_CHUNKS:
+        put(walk.lake, walk.ledgers, ledger, replaced_topic(value))
+    ended = walk.ledgerfill.backfill(walk.lake, FIRST, LAST, *CHUNKS)
+    assert ended.returncode == 0, ended.stderr
+    with psycopg.connect(walk.ledgerfill.database) as conn:
+        like = conn.execute(
+            "SELECT operation_id >> 32 FROM ledgerfill.events WHERE position(%s IN topics) = 5 ORDER BY 1", [value]
+        ).fetchall()
+    assert {ledger for (ledger,) in like} == {*IN_CHUNKS}
+    found = digests(walk.ledgerfill.database)
+    assert {**found, "events": walk.undisturbed["events"]} == walk.undisturbed
+    assert found["events"][0] == walk.undisturbed["events"][0]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "chunk"),
+    [(10, 15, 2), (9, 14, 2), (9, 12, 1), (9, 10, 1)],
+    ids=["first ledger", "first chunk", "middle chunk", "last chunk"],
+)
 def test_wrong_passphrase_is_refused_at_its_first_transaction(
-    ledgerfill: Program, shared: Path, core_lake: Path
+    ledgerfill: Program, shared: Path, core_lake: Path, first: int, last: int, chunk: int
 ) -> None:
-    """Under another network's passphrase no transaction is what it says: nothing is committed."""
+    """Under another network's passphrase no transaction is what it says; ledger 9, which has none, cannot tell."""
     write_manifest(core_lake, "Public Global Stellar Network ; September 2015")
-    assert_stopped_at(ledgerfill, shared, core_lake, FIRST)
+    flags = ("--chunk-ledgers", chunk, "--workers", 2)
+    ended, report = ledgerfill.report("backfill", *job(core_lake, first, last), *flags)
+    error = report["error"]
+    assert ended.returncode == report["exit_code"] == 1, ended.stdout
+    assert (error["ledger"], error["object"], error["attempts"]) == (10, key(10), 1)
+    assert "the passphrase of another network?" in error["message"]
+    assert held(ledgerfill.database) == ([(9, 9)] if first == 9 else [])
+    write_manifest(core_lake)
+    ended = ledgerfill.backfill(core_lake, first, last, *flags)
+    assert ended.returncode == 0, ended.stderr
+    check(shared, ledgerfill.database, first, last, "--file", CORE)
 
 
 def test_passphrase_against_the_manifest_is_refused(ledgerfill: Program, core_lake: Path) -> None:

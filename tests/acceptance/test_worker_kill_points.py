@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lakes import CORE, core_ledgers, write_lake
+from lakes import core_ledgers, write_lake
 from program import Program, Running, job
-from stores import check, digests, held
+from stores import digests, held
 
 FIRST, LAST = 18, 33  # the first chunk has rows for more than a page
 CHUNK = 4
@@ -85,23 +85,6 @@ def lake(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_lake(tmp_path_factory.mktemp("whole") / "lake", core_ledgers(shared))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(
-    lake: Path,
-    shared: Path,
-    new_database: Callable[[str], str],
-    drop_database: Callable[[str], None],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Digests]:
-    """The digests of a run that nobody disturbs, which has what the independent decoder says."""
-    database = new_database("template0")
-    ended = Program(tmp_path_factory.mktemp("undisturbed"), database).backfill(lake, FIRST, LAST)
-    assert ended.returncode == 0, ended.stderr
-    check(shared, database, FIRST, LAST, "--file", CORE)
-    yield digests(database)
-    drop_database(database)
-
-
 @pytest.fixture
 def programs(
     step: str, tmp_path: Path, new_database: Callable[[str], str], drop_database: Callable[[str], None]
@@ -118,7 +101,7 @@ def programs(
 
 @pytest.mark.parametrize("step", STEPS)
 def test_run_heals_when_a_worker_dies_at_a_step(
-    programs: list[Program], lake: Path, undisturbed: Digests, step: str
+    programs: list[Program], lake: Path, undisturbed_core: Callable[[int, int], Digests], step: str
 ) -> None:
     """By itself: what was not answered is done again, what was answered is not, and nothing is left of the dead."""
     running = [
@@ -132,7 +115,7 @@ def test_run_heals_when_a_worker_dies_at_a_step(
         for kill, program in zip(KILLS[step], programs, strict=True)
     ]
     for kill, run in zip(KILLS[step], running, strict=True):
-        require_healed(kill, step, run, undisturbed)
+        require_healed(kill, step, run, undisturbed_core(FIRST, LAST))
 
 
 def require_healed(kill: Kill, step: str, run: Running, undisturbed: Digests) -> None:
