@@ -25,7 +25,7 @@ class LineFormatter(logging.Formatter):
 
 
 def configure(level: str, handler: logging.Handler | None = None) -> None:
-    """Log our own records from `level` on, and warnings of the libraries; replaces what was set before.
+    """Log our own records from `level` on, and warnings of other libraries than psycopg; replaces what was set before.
 
     Without a `handler`, to standard error.
     """
@@ -34,6 +34,7 @@ def configure(level: str, handler: logging.Handler | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # what it passes over as a connection breaks is said by us
     set_level(level)
 
 

@@ -33,7 +33,7 @@ SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, 
     coalesce(r.outcome, CASE WHEN r.id = %(holder)s::int8 THEN 'running' ELSE 'died' END), r.error,
     newest.last, coalesce((r.report ->> 'chunks')::int8, counted.chunks), coalesce((r.report ->> 'ledgers')::int8, counted.ledgers),
     newest.committed_at
-FROM (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT %(limit)s) r
+FROM (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT least(%(limit)s, 2147483647)) r
 LEFT JOIN LATERAL (
     SELECT last, committed_at FROM ledgerfill.backfill_chunks WHERE run_id = r.id ORDER BY first DESC LIMIT 1) newest ON true
 CROSS JOIN LATERAL (
