@@ -160,32 +160,30 @@ def test_completing_outlives_its_connections(conn: psycopg.Connection, finisher:
 
 
 @pytest.fixture
-def through(store: str) -> Iterator[Callable[[Callable[[], str]], Finisher]]:
-    """Make finishers with a fate for each index that they build; they ask about a silent server after a second."""
+def through(store: str) -> Iterator[Callable[..., Finisher]]:
+    """Make finishers with a fate for each index that they build, and seconds after which they ask a silent server."""
     with ExitStack() as stack:
         target = conninfo_to_dict(store)
 
-        def make(fate: Callable[[], str]) -> Finisher:
+        def make(fate: Callable[[], str], *, ask_s: float) -> Finisher:
             proxy = Proxy(
                 (str(target["host"]), int(str(target["port"]))),
                 lambda kind, _: fate() if kind == "build" else "pass",
             )
             stack.enter_context(closing(proxy))
             url = make_conninfo(store, port=proxy.port)
-            impatient = partial(replace, unacknowledged_s=1.0)
-            return Finisher(lambda limits: connect(url, limits=impatient(limits)), 2, reconnect_s=5.0)
+            asking = partial(replace, unacknowledged_s=ask_s)
+            return Finisher(lambda limits: connect(url, limits=asking(limits)), 2, reconnect_s=5.0)
 
         yield make
 
 
 @pytest.mark.parametrize("fate", ["hole", "mute"])
-def test_completing_outlives_a_silent_connection(
-    through: Callable[[Callable[[], str]], Finisher], conn: psycopg.Connection, fate: str
-):
+def test_completing_outlives_a_silent_connection(through: Callable[..., Finisher], conn: psycopg.Connection, fate: str):
     """Where an index is asked for and nothing comes back, the server is asked what it does, and the index anew."""
     segments.ensure(conn, LedgerRange(1, 1))
     fates = iter([fate, fate])
-    with closing(through(lambda: next(fates, "pass"))) as finisher:
+    with closing(through(lambda: next(fates, "pass"), ask_s=1.0)) as finisher:
         finisher.finish(Segment(0))
     assert indexes(conn, Segment(0)) == EVERY
     assert segments.due(conn) == []
@@ -197,13 +195,11 @@ def test_completing_waits_for_a_server_that_is_at_work(store: str):
         assert builder.execute("SELECT pg_sleep(2.5), pg_backend_pid()").fetchone()[1] == builder.info.backend_pid
 
 
-def test_cancelled_completion_ends_beside_a_silent_server(
-    through: Callable[[Callable[[], str]], Finisher], conn: psycopg.Connection
-):
+def test_cancelled_completion_ends_beside_a_silent_server(through: Callable[..., Finisher], conn: psycopg.Connection):
     """Once it is cancelled nothing is waited for that the server does not end by itself."""
     segments.ensure(conn, LedgerRange(1, 1))
     silent = threading.Event()
-    finisher = through(lambda: silent.set() or "hole")
+    finisher = through(lambda: silent.set() or "hole", ask_s=60.0)
     with ThreadPoolExecutor(1) as lane:
         done = lane.submit(finisher.finish, Segment(0))
         assert silent.wait(20)
