@@ -4,7 +4,7 @@
 use crate::cursor::MAX_DEPTH;
 use std::fmt::Write as _;
 use stellar_xdr::{Limited, Limits, ReadXdr, ScSpecEntry, ScSpecFunctionV0, ScSpecTypeDef};
-use wasmparser::{Parser, Payload};
+use wasmparser::{Encoding, Parser, Payload};
 
 /// The custom section that holds a sequence of `ScSpecEntry`.
 const SECTION: &str = "contractspecv0";
@@ -18,10 +18,12 @@ pub type Function = (String, Vec<String>, Vec<String>);
 pub fn contract_spec(code: &[u8]) -> Option<Vec<u8>> {
     let mut spec: Option<Vec<u8>> = None;
     for payload in Parser::new(0).parse_all(code) {
-        if let Payload::CustomSection(section) = payload.ok()?
-            && section.name() == SECTION
-        {
-            spec.get_or_insert_default().extend_from_slice(section.data());
+        match payload.ok()? {
+            Payload::CustomSection(section) if section.name() == SECTION => {
+                spec.get_or_insert_default().extend_from_slice(section.data());
+            }
+            Payload::Version { encoding: Encoding::Component, .. } | Payload::UnknownSection { .. } => return None,
+            _ => {}
         }
     }
     spec.filter(|spec| spec.len() <= MAX_BYTES)

@@ -16,6 +16,7 @@ from typing import Any
 import zstandard
 
 from workers import _decode
+from workers.messages import TABLES
 
 CORE = "(V) (;,,;) (V)"
 LOAD = "Apply Load"
@@ -44,9 +45,10 @@ def decode(  # noqa: PLR0913  # the arguments are those of the decoder itself
     framed: bool = False,
     trusted: Mapping[int, bytes] | None = None,
     max_object_bytes: int = 256 << 20,
+    tables: Sequence[str] = TABLES,
 ) -> Decoded:
     """Decode with a new decoder and read back what it wrote."""
-    decoder = _decode.Decoder(passphrase, trusted=trusted or {}, max_object_bytes=max_object_bytes)
+    decoder = _decode.Decoder(passphrase, trusted=trusted or {}, max_object_bytes=max_object_bytes, tables=tables)
     with tempfile.TemporaryFile() as file:
         chunk = decoder.chunk(first, last, objects, file.fileno(), framed=framed)
         file.seek(0)

@@ -17,6 +17,7 @@ from contextlib import suppress
 import pytest
 import zstandard
 from decoding import decode, framed
+from specs import MAGIC, bytes_n, custom, function, option, pair, plain, user
 
 from workers import _decode
 from workers.failures import SourceError
@@ -32,6 +33,7 @@ SUFFIXES = (".xdr.zst", ".xdr.zstd")
 MANIFEST = (
     b'{"networkPassphrase":"x","version":"1","compression":"zstd","ledgersPerBatch":1,"batchesPerPartition":64000}'
 )
+SPEC = function(b"f", option(pair(user(b"A"), bytes_n(32))), outputs=(plain("U64"),)) + function(b"g")
 EDGES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\xff", b"\0")
 
 
@@ -130,6 +132,19 @@ def manifest(draw: random.Random, _: list[bytes]) -> None:
         parse_manifest(damaged(draw, MANIFEST))
 
 
+def contract_code(draw: random.Random, _: list[bytes]) -> None:
+    """The WASM of a contract, and the specification in it."""
+    spec = damaged(draw, SPEC) if draw.random() < 0.5 else SPEC
+    code = MAGIC + custom(spec)
+    found = _decode.contract_spec(damaged(draw, code) if draw.random() < 0.5 else code)
+    for bytes_ in (found or b"", spec):
+        with suppress(ValueError):
+            told = _decode.spec_functions(bytes_)
+            assert all(
+                name.isprintable() for function, inputs, outputs in told for name in (function, *inputs, *outputs)
+            )
+
+
 def numbered(objects: list[bytes]) -> Iterator[tuple[int, bytes]]:
     return zip(range(FIRST, FIRST + LEDGERS), objects, strict=True)
 
@@ -147,7 +162,9 @@ def require_named(decoded: object) -> None:
 
 
 @pytest.mark.timeout(SECONDS + 120)
-@pytest.mark.parametrize("door", [batch_of_one, compressed_batch, record_marked, stream_file, object_key, manifest])
+@pytest.mark.parametrize(
+    "door", [batch_of_one, compressed_batch, record_marked, stream_file, object_key, manifest, contract_code]
+)
 def test_only_named_errors_come_out(door: Callable[[random.Random, list[bytes]], None], batches: list[bytes]):
     """However its bytes are damaged, a door refuses them by name or reads them whole."""
     for draw in rounds():
