@@ -40,9 +40,9 @@ UPDATE ledgerfill.backfill_runs SET outcome = 'died', report = NULL
 WHERE id = (SELECT max(id) FROM ledgerfill.backfill_runs)"""
 _MANY_CHUNKS = """
 INSERT INTO ledgerfill.backfill_chunks (run_id, first, last, commit_id, first_hash, last_hash, worker, attempts,
-    transactions, operations, events, object_bytes, plain_bytes, row_bytes, timings)
+    transactions, operations, events, contracts, object_bytes, plain_bytes, row_bytes, timings)
 SELECT r.id, 2 + 64 * n, 65 + 64 * n, gen_random_uuid(), sha256('first'), sha256('last'), 1, 1,
-    20000, 50000, 60000, 16000000, 120000000, 60000000,
+    20000, 50000, 60000, 0, 16000000, 120000000, 60000000,
     '{"wait_s": 0.1, "decompress_s": 0.1, "walk_s": 0.1, "prove_s": 0.1, "encode_s": 0.1, "write_s": 0.1}'
 FROM (SELECT id FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT 10) r, generate_series(0, %(chunks)s - 1) n"""
 _MANY_STEPS = """

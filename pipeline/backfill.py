@@ -26,7 +26,7 @@ from pipeline.store import books, gaps, network, segments, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import Limits, permitted
 from pipeline.store.database import Database
-from workers.messages import LedgerRange
+from workers.messages import CONTRACTS, TABLES, LedgerRange
 
 logger = logging.getLogger(__name__)
 # Nobody shall wait long for a run that is over; to look at each of 64 million ledgers takes about 10 s.
@@ -226,7 +226,9 @@ class _Backfill:
                 cancel=cancel,
             )
             history = History(self._account, scribe)
-            return drive(plan, self._settings, self._source, self._database.home, writing, history)
+            config = replace(self._source.worker_config, tables=(*TABLES, *CONTRACTS))
+            opened = replace(self._source, worker_config=config)
+            return drive(plan, self._settings, opened, self._database.home, writing, history)
 
     def _info(self, plan: Plan, this: Run) -> RunInfo:
         settings = self._settings

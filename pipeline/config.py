@@ -271,5 +271,28 @@ class RunsSettings(StoreSettings):
     limit: Count = 20  # how many of the newest are listed
 
 
+def _ids(given: object) -> object:
+    """Read protocol ids, one or several with commas between them."""
+    return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else given
+
+
+ProtocolId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+
+
+class SetupSettings(StoreSettings):
+    """`setup`."""
+
+    protocol_ids: Annotated[tuple[ProtocolId, ...], BeforeValidator(_ids)] = Field(default=(), alias="protocol_id")
+    archive: str | None = Field(default=None, min_length=1)
+    checkpoint: Ledger | None = None  # None: the newest of the archive
+    network_passphrase: str | None = Field(default=None, min_length=1)  # None: the store's
+
+    @model_validator(mode="after")
+    def _checkpoint_of_archive(self) -> Self:
+        if self.checkpoint is not None and self.archive is None:
+            raise ValueError(f"--checkpoint {self.checkpoint} is of no --archive")
+        return self
+
+
 class LakeSettings(SourceSettings):
     """`lake info`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 MAX_LEDGER = 2**31 - 1  # `ledgers.sequence` is an int4 and a TOID holds the ledger in 31 bits
 TABLES = ("ledgers", "transactions", "operations", "events")  # the base tables
+CONTRACTS = ("contract_specs", "contract_instances")  # what ledgers say of contracts, to be merged with what is known
 HASH_BYTES = 32
 
 

@@ -1,6 +1,7 @@
 """Commit: one transaction a chunk with its rows, its stretch and its record; a lost acknowledgement is looked up.
 
-Rows are copied ahead; from the compare-and-swap of the stretch on, chunks go one after another in ledger order.
+Rows are copied ahead, or staged where they merge with what is there; from the compare-and-swap of the stretch on,
+chunks go one after another in ledger order.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from io import FileIO
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -19,11 +19,12 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from pipeline.actions import ReadyChunk
+from pipeline.classification import Classifier
 from pipeline.errors import CommitRefused, RowsDiffer
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
-from pipeline.store import queries, segments
+from pipeline.store import contracts, queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
 from pipeline.store.reconnect import Patience, retrying
@@ -55,6 +56,7 @@ class Committer:
         self._session = {"pid": 0, "started": None}  # as the server knows it
         self._cancelled = threading.Event()
         self._segment: Segment | None = None  # that is known to be there
+        self._classifier = Classifier()
         self._conn = self._reconnected()
 
     def close(self) -> None:
@@ -104,7 +106,7 @@ class Committer:
                 turn()
                 if swap.explain(self._conn):
                     logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
-                    return Committed(chunk.ledgers, {section.table: section.rows for section in chunk.done.sections})
+                    return Committed(chunk.ledgers, {each.table: each.rows for each in _rows(chunk)})
                 if isinstance(lost, RowsThere) and tries >= _TRIES_AT_ROWS:
                     raise CommitRefused(chunk.ledgers, f"rows of no stretch stand at their place: {lost}") from lost
                 # Another run's stretch came to touch these ledgers, was merged with its neighbour or went away while it
@@ -116,9 +118,14 @@ class Committer:
         with self._conn.transaction():
             start = time.monotonic()
             rows = copy_rows(self._conn, chunk)
+            staged = stage_rows(self._conn, chunk)
             copy_s = time.monotonic() - start
             turn()
             swap.carry_out(self._conn, self._epoch)
+            if staged:
+                contracts.merge(
+                    self._conn, staged, contracts.stretch_of(self._conn, chunk.ledgers.last), self._classifier
+                )
             swap.record(self._conn, copy_s)
         return rows
 
@@ -148,27 +155,40 @@ class Committer:
 def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
     """Copy the rows of a chunk's file into its segment and return how many PostgreSQL counted in each table."""
     rows, segment = {}, Segment.of(chunk.ledgers.first)
-    with Path(chunk.path).open("rb", buffering=0) as file:
-        for section in chunk.done.sections:
-            try:
-                rows[section.table] = found = _copy(conn, segment, section, file)
-            except psycopg.errors.UniqueViolation as error:
-                # `ledgers` comes first and has its key all the time: what another transaction brings is waited for.
-                raise RowsThere(str(error).splitlines()[0]) from error
-            if found != section.rows:
-                raise RowsDiffer(chunk.ledgers, section.table, wanted=section.rows, found=found)
+    for section in _rows(chunk):
+        try:
+            into = queries.template(_SQL["copy"], {"part": sql.Identifier(segments.part(section.table, segment))})
+            rows[section.table] = _copy(conn, into, section, chunk)
+        except psycopg.errors.UniqueViolation as error:
+            # `ledgers` comes first and has its key all the time: what another transaction brings is waited for.
+            raise RowsThere(str(error).splitlines()[0]) from error
     return rows
 
 
-def _copy(conn: psycopg.Connection, segment: Segment, section: Section, file: FileIO) -> int:
+def stage_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> list[str]:
+    """Stage what a chunk says of contracts until its turn comes, and return the sections of which there is anything."""
+    staged = [section for section in chunk.done.sections if section.table in contracts.STAGED and section.rows]
+    for section in staged:
+        _copy(conn, contracts.copy_into(conn, section.table), section, chunk)
+    return [section.table for section in staged]
+
+
+def _rows(chunk: ReadyChunk) -> list[Section]:
+    return [section for section in chunk.done.sections if section.table not in contracts.STAGED]
+
+
+def _copy(conn: psycopg.Connection, into: sql.Composed, section: Section, chunk: ReadyChunk) -> int:
+    """Copy a section and return its rows as PostgreSQL counted them. Raises `RowsDiffer` where these are others."""
     if section.rows == 0 and section.length == _NO_ROWS:
         return 0
-    file.seek(section.offset)
     left, cursor = section.length, conn.cursor()
-    copy_into = queries.template(_SQL["copy"], {"part": sql.Identifier(segments.part(section.table, segment))})
     # Read through one small buffer: as quick as a mapping, and a chunk of any size takes no memory.
-    with cursor.copy(copy_into) as copy, memoryview(bytearray(_BUFFER)) as buffer:
-        while left and (read := file.readinto(buffer[:left])):
-            copy.write(buffer[:read])
-            left -= read
+    with Path(chunk.path).open("rb", buffering=0) as file, memoryview(bytearray(_BUFFER)) as buffer:
+        file.seek(section.offset)
+        with cursor.copy(into) as copy:
+            while left and (read := file.readinto(buffer[:left])):
+                copy.write(buffer[:read])
+                left -= read
+    if cursor.rowcount != section.rows:
+        raise RowsDiffer(chunk.ledgers, section.table, wanted=section.rows, found=cursor.rowcount)
     return cursor.rowcount

@@ -12,7 +12,7 @@ from pipeline.actions import ReadyChunk
 from pipeline.errors import BrokenSeam, CursorMoved, CursorTaken, HandedOff
 from pipeline.store import queries
 from pipeline.store.books import Run
-from workers.messages import LedgerRange
+from workers.messages import CONTRACTS, LedgerRange
 
 _SQL = queries.load("commit")
 # Another run's stretch touches the chunk, or its transaction and this one waited for each other.
@@ -71,6 +71,7 @@ class Swap:
             "transactions": rows.get("transactions", 0),
             "operations": rows.get("operations", 0),
             "events": rows.get("events", 0),
+            "contracts": sum(rows.get(section, 0) for section in CONTRACTS),
             "object_bytes": done.object_bytes,
             "plain_bytes": done.plain_bytes,
             "row_bytes": done.row_bytes,

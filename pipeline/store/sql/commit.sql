@@ -45,9 +45,9 @@ SELECT true FROM ledgerfill.backfill_chunks WHERE run_id = %(run_id)s AND first 
 -- name: record
 -- The chunk's own row, a moment before its COMMIT: `now()` would be when its copy began.
 INSERT INTO ledgerfill.backfill_chunks (run_id, first, last, commit_id, first_hash, last_hash, worker, attempts,
-    transactions, operations, events, object_bytes, plain_bytes, row_bytes, timings, committed_at)
+    transactions, operations, events, contracts, object_bytes, plain_bytes, row_bytes, timings, committed_at)
 VALUES (%(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_hash)s, %(worker)s, %(attempts)s,
-    %(transactions)s, %(operations)s, %(events)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s,
+    %(transactions)s, %(operations)s, %(events)s, %(contracts)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s,
     clock_timestamp())
 
 -- name: copy

@@ -1,0 +1,66 @@
+"""Which protocol a contract code is of, by its spec (SEP-48): the plug-ins are asked, once for each code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+
+from pipeline.errors import BackfillError, Refused
+from workers.protocols import Protocol, ProtocolError, functions_of, installed
+
+_VERDICTS = 10_000  # codes whose verdict is kept in mind
+
+
+class Classifier:
+    """Asks the plug-ins that are installed; they are looked for when the first code is there to be judged."""
+
+    def __init__(self, protocols: Mapping[str, Protocol] | None = None) -> None:
+        """Know these protocols; None: those that are installed."""
+        self._known = protocols
+        self._claiming = lru_cache(_VERDICTS)(self._ask)
+
+    @property
+    def protocols(self) -> Mapping[str, Protocol]:
+        """The protocols that can be asked, by id. Raises `Refused` where a plug-in cannot be used."""
+        if self._known is None:
+            try:
+                self._known = installed()
+            except ProtocolError as error:
+                raise Refused(str(error)) from error
+        return self._known
+
+    def protocol(self, name: str) -> Protocol:
+        """Return a protocol. Raises `Refused` where no plug-in of that id is installed."""
+        if name not in self.protocols:
+            raise Refused(f"no plug-in for protocol {name} is installed: there are {', '.join(sorted(self.protocols))}")
+        return self.protocols[name]
+
+    def claims_assets(self, name: str) -> bool:
+        """Return whether Stellar Asset Contracts are of this protocol."""
+        return self.protocol(name).claims_assets
+
+    def verdict(self, wasm_hash: bytes, spec: bytes | None, among: Collection[str]) -> str | None:
+        """Return which of these protocols claims a code, or None.
+
+        Raises `BackfillError` where two do or a plug-in fails, and `Refused` where one of them is not installed.
+        """
+        claiming = [name for name in among if self._claiming(wasm_hash, spec, name)]
+        if len(claiming) > 1:
+            raise BackfillError(f"protocols {' and '.join(claiming)} both claim the contract code {wasm_hash.hex()}")
+        return claiming[0] if claiming else None
+
+    def _ask(self, wasm_hash: bytes, spec: bytes | None, name: str) -> bool:
+        protocol = self.protocol(name)
+        if spec is None:
+            return False
+        try:
+            functions = functions_of(spec)
+        except ValueError:  # a stranger's code may carry anything for a spec
+            return False
+        try:
+            return bool(protocol.claims(functions))
+        except Exception as error:
+            raise BackfillError(
+                f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "
+                f"{type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,111 @@
+"""The job `setup`: protocols are set up, and every contract code that the store knows is shown to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import psycopg
+
+from pipeline.classification import Classifier
+from pipeline.config import SetupSettings
+from pipeline.errors import Refused
+from pipeline.store import contracts, network, stretches
+from pipeline.store.connection import permitted
+from pipeline.store.contracts import Counted
+from pipeline.store.database import Database
+from workers.messages import LedgerRange
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """How the classification of a store stands."""
+
+    database: str
+    protocols: tuple[Counted, ...]  # all of the store, by id
+    unread: tuple[LedgerRange, ...]  # ledgers whose contracts were never read
+    unseen_contracts: int  # that run code which neither a ledger nor an archive has shown
+    unseen_wasms: int  # these codes
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the store holds is classified."""
+        return not self.unread
+
+
+@permitted()
+def run(settings: SetupSettings) -> SetUp:
+    """Set up protocols, feed the store from an archive where one is given, and say how the classification stands.
+
+    The same command again goes on where it stopped. Raises `Refused` before anything was begun, and what a plug-in or
+    an archive is at fault for; their classification is marked failed then.
+    """
+    database, classifier = Database(settings), Classifier()
+    for name in settings.protocol_ids:
+        classifier.protocol(name)
+    with closing(database.connect()) as conn:
+        passphrase = _network(settings, conn)
+        ids = settings.protocol_ids or [protocol.id for protocol in contracts.set_up(conn)]
+        if not ids:
+            known = ", ".join(sorted(classifier.protocols))
+            raise Refused(f"no protocol is set up in {database.shown}: give --protocol-id ({known})")
+        contracts.add(conn, ids, classifier)
+        contracts.say(conn, ids, "in_progress")
+        try:
+            if settings.archive is not None and passphrase is not None:
+                _feed(conn, settings, settings.archive, passphrase, classifier)
+        except BaseException:
+            contracts.say(conn, ids, "failed")
+            raise
+        return _ended(conn, database, ids)
+
+
+def _network(settings: SetupSettings, conn: psycopg.Connection) -> str | None:
+    """Return the passphrase of the store's network, or that which an archive shall be of."""
+    pinned, given = network.pinned(conn), settings.network_passphrase
+    if given is not None and pinned is not None and given != pinned:
+        raise Refused(f"the store holds ledgers of the network {pinned!r}, --network-passphrase says {given!r}")
+    if settings.archive is not None and not (given or pinned):
+        raise Refused("the store is of no network yet: give --network-passphrase")
+    return pinned or given
+
+
+def _feed(
+    conn: psycopg.Connection, settings: SetupSettings, archive_url: str, passphrase: str, classifier: Classifier
+) -> None:
+    """Merge what is live at a checkpoint of an archive, in one transaction."""
+    from pipeline import archive  # with an object store's client
+
+    found = archive.read_checkpoint(archive_url, settings.checkpoint, passphrase)
+    held = stretches.hashes(conn, [found.ledger]).get(found.ledger, found.hash)
+    if held != found.hash:
+        raise Refused(
+            f"the archive is of another history: its ledger {found.ledger} is {found.hash.hex()}, "
+            f"the store holds {held.hex()}"
+        )
+    with conn.transaction():
+        network.pin(conn, passphrase)
+        instances = ((contract, found.ledger, wasm, name) for contract, wasm, name in found.instances)
+        contracts.stage(conn, found.specs, instances)
+        contracts.merge(conn, contracts.STAGED, found.ledger, classifier)
+    logger.info(
+        "checkpoint %s has %s live contracts and %s codes", found.ledger, len(found.instances), len(found.specs)
+    )
+
+
+def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str]) -> SetUp:
+    unread = tuple(contracts.unread(conn))
+    unseen_contracts, unseen_wasms = contracts.unseen(conn)
+    if not unread:
+        contracts.say(conn, ids, "success")
+    return SetUp(
+        database=database.shown,
+        protocols=tuple(contracts.counts(conn)),
+        unread=unread,
+        unseen_contracts=unseen_contracts,
+        unseen_wasms=unseen_wasms,
+    )

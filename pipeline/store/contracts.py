@@ -1,0 +1,125 @@
+"""Contracts in the store: what a chunk or an archive says of them is staged, then merged at the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from pipeline.classification import Classifier
+from pipeline.store import queries
+from workers.messages import CONTRACTS, LedgerRange
+
+_SQL = queries.load("contracts")
+SINCE = 4  # store version
+SPECS, INSTANCES = STAGED = CONTRACTS
+_STAGE = {SPECS: "stage_specs", INSTANCES: "stage_instances"}
+
+Spec = tuple[bytes, bytes | None]  # hash of a contract code, its contractspecv0
+Instance = tuple[bytes, int, bytes | None, str | None]  # contract, from ledger, hash of its code, name
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A protocol that was set up, and how far each of its three jobs is."""
+
+    id: str
+    claims_assets: bool
+    classification: str
+    history: str
+    current_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How much of a protocol there is: codes that it claims, and contracts that run one of them last."""
+
+    id: str
+    wasms: int
+    contracts: int
+
+
+def copy_into(conn: psycopg.Connection, section: str) -> sql.Composed:
+    """Return the COPY that takes a section, whose rows are gone again when the transaction ends."""
+    conn.execute(_SQL[_STAGE[section]])
+    return queries.template(_SQL["copy"], {"staged": sql.Identifier(f"ledgerfill_{section}")})
+
+
+def stage(conn: psycopg.Connection, specs: Iterable[Spec], instances: Iterable[Instance]) -> None:
+    """Stage what an archive says, in the caller's transaction."""
+    types = {SPECS: ("bytea", "bytea"), INSTANCES: ("bytea", "int4", "bytea", "text")}
+    rows: dict[str, Iterable[Sequence[object]]] = {SPECS: specs, INSTANCES: instances}
+    for section in STAGED:
+        with conn.cursor().copy(copy_into(conn, section)) as copy:
+            copy.set_types(types[section])
+            for row in rows[section]:
+                copy.write_row(row)
+
+
+def merge(conn: psycopg.Connection, staged: Iterable[str], since: int, classifier: Classifier) -> None:
+    """Merge what is `staged` into the books, in the caller's transaction; code that is new is classified at once.
+
+    `since`: from this ledger on, up to what is staged, all were read and merged: what says nothing new is left out.
+    Raises what `Classifier.verdict` does.
+    """
+    if SPECS in staged:
+        conn.execute(_SQL["share"])
+        new = conn.execute(_SQL["merge_specs"]).fetchall()
+        if new:
+            _claim(conn, new, classifier)
+    if INSTANCES in staged:
+        conn.execute(_SQL["merge_instances"], {"since": since})
+
+
+def stretch_of(conn: psycopg.Connection, ledger: int) -> int:
+    """Return the first ledger of the stretch that holds `ledger`, or `ledger` itself where none does."""
+    row = conn.execute(_SQL["stretch"], {"ledger": ledger}).fetchone()
+    return row[0] if row else ledger
+
+
+def set_up(conn: psycopg.Connection) -> list[Protocol]:
+    """Return the protocols that this store has, by id."""
+    return [Protocol(*row) for row in conn.execute(_SQL["set_up"])]
+
+
+def add(conn: psycopg.Connection, ids: Sequence[str], classifier: Classifier) -> None:
+    """Set up protocols, and show them all code that nobody has claimed so far: in one transaction.
+
+    Raises what `Classifier.verdict` does; then none was set up.
+    """
+    with conn.transaction():
+        conn.execute(_SQL["alone"])
+        for name in ids:
+            conn.execute(_SQL["add"], {"id": name, "claims_assets": classifier.claims_assets(name)})
+        _claim(conn, conn.execute(_SQL["unclaimed"]).fetchall(), classifier)
+
+
+def say(conn: psycopg.Connection, ids: Sequence[str], status: str) -> None:
+    """Write down how far the classification of protocols is."""
+    for name in ids:
+        conn.execute(_SQL["status"], {"id": name, "status": status})
+
+
+def counts(conn: psycopg.Connection) -> list[Counted]:
+    """Return how much of each protocol there is, by id."""
+    return [Counted(*row) for row in conn.execute(_SQL["counts"])]
+
+
+def unseen(conn: psycopg.Connection) -> tuple[int, int]:
+    """Return how many contracts run code that was never seen, and how many codes these are."""
+    contracts, wasms = conn.execute(_SQL["unseen"]).fetchone() or (0, 0)
+    return contracts, wasms
+
+
+def unread(conn: psycopg.Connection) -> list[LedgerRange]:
+    """Return the ledgers whose contracts were never read, ascending."""
+    return [LedgerRange(first, last) for first, last in conn.execute(_SQL["unread"])]
+
+
+def _claim(conn: psycopg.Connection, specs: Iterable[Spec], classifier: Classifier) -> None:
+    ids = [protocol.id for protocol in set_up(conn)]
+    for wasm_hash, spec in specs:
+        if protocol := classifier.verdict(wasm_hash, spec, ids):
+            conn.execute(_SQL["claim"], {"wasm_hash": wasm_hash, "protocol_id": protocol})

@@ -1,0 +1,91 @@
+-- Contracts: what ledgers and archives say of them, staged and then merged into the books; and what their code is.
+
+-- name: stage_specs
+-- What a chunk or an archive has to say of contract codes, until the transaction ends.
+CREATE TEMP TABLE IF NOT EXISTS ledgerfill_contract_specs (wasm_hash bytea NOT NULL, spec bytea) ON COMMIT DELETE ROWS
+
+-- name: stage_instances
+-- The same of instances.
+CREATE TEMP TABLE IF NOT EXISTS ledgerfill_contract_instances (
+    contract_id bytea NOT NULL, from_ledger int4 NOT NULL, wasm_hash bytea, name text) ON COMMIT DELETE ROWS
+
+-- name: copy
+-- Rows as a worker wrote them, into a staging table.
+COPY pg_temp.{staged} FROM STDIN (FORMAT BINARY)
+
+-- name: share
+-- Whoever adds code meanwhile is seen by who sets up a protocol, and the other way round: many may add at once.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('ledgerfill protocols', 0))
+
+-- name: alone
+-- To set up a protocol: whatever code was being added is there afterwards.
+SELECT pg_advisory_xact_lock(hashtextextended('ledgerfill protocols', 0))
+
+-- name: merge_specs
+-- Code that was never seen before.
+INSERT INTO ledgerfill.protocol_wasms (wasm_hash, spec)
+SELECT DISTINCT ON (wasm_hash) wasm_hash, spec FROM pg_temp.ledgerfill_contract_specs ORDER BY wasm_hash
+ON CONFLICT DO NOTHING
+RETURNING wasm_hash, spec
+
+-- name: merge_instances
+-- What is staged, but for what says no more than the row before it. A row counts up to the next as far as ledgers were
+-- read without a gap, which is from `since` on: one before that proves nothing, for what lies between may say otherwise.
+WITH staged AS (
+    SELECT *, lag(from_ledger, 1, %(since)s::int4 - 1) OVER (PARTITION BY contract_id ORDER BY from_ledger) AS before
+    FROM pg_temp.ledgerfill_contract_instances
+)
+INSERT INTO ledgerfill.contract_instances (contract_id, from_ledger, wasm_hash, name)
+SELECT s.contract_id, s.from_ledger, s.wasm_hash, s.name
+FROM staged s
+LEFT JOIN LATERAL (
+    SELECT true AS there, i.wasm_hash FROM ledgerfill.contract_instances i
+    WHERE i.contract_id = s.contract_id AND i.from_ledger BETWEEN s.before AND s.from_ledger
+    ORDER BY i.from_ledger DESC LIMIT 1) known ON true
+WHERE known.there IS NULL OR known.wasm_hash IS DISTINCT FROM s.wasm_hash
+ON CONFLICT DO NOTHING
+
+-- name: set_up
+-- The protocols that this store has.
+SELECT id, claims_assets, classification_status, history_migration_status, current_state_migration_status
+FROM ledgerfill.protocols ORDER BY id
+
+-- name: add
+-- Set up a protocol; one that is there keeps its history.
+INSERT INTO ledgerfill.protocols (id, claims_assets) VALUES (%(id)s, %(claims_assets)s) ON CONFLICT (id) DO NOTHING
+
+-- name: status
+-- How far the classification of a protocol is.
+UPDATE ledgerfill.protocols SET classification_status = %(status)s, updated_at = now()
+WHERE id = %(id)s AND classification_status <> %(status)s
+
+-- name: unclaimed
+-- Code that no protocol has claimed so far, which may be of one that is added.
+SELECT wasm_hash, spec FROM ledgerfill.protocol_wasms WHERE protocol_id IS NULL AND spec IS NOT NULL ORDER BY wasm_hash
+
+-- name: claim
+-- The verdict.
+UPDATE ledgerfill.protocol_wasms SET protocol_id = %(protocol_id)s WHERE wasm_hash = %(wasm_hash)s
+
+-- name: counts
+-- Codes and contracts of each protocol; contracts by what they run last.
+SELECT p.id,
+    (SELECT count(*) FROM ledgerfill.protocol_wasms w WHERE w.protocol_id = p.id),
+    (SELECT count(*) FROM ledgerfill.contract_instances i LEFT JOIN ledgerfill.protocol_wasms w ON w.wasm_hash = i.wasm_hash
+     WHERE (w.protocol_id = p.id OR (i.wasm_hash IS NULL AND p.claims_assets))
+       AND NOT EXISTS (SELECT FROM ledgerfill.contract_instances n
+                       WHERE n.contract_id = i.contract_id AND n.from_ledger > i.from_ledger))
+FROM ledgerfill.protocols p ORDER BY p.id
+
+-- name: unseen
+-- How many contracts run code that neither a ledger nor an archive has shown.
+SELECT count(DISTINCT i.contract_id), count(DISTINCT i.wasm_hash) FROM ledgerfill.contract_instances i
+WHERE i.wasm_hash IS NOT NULL AND NOT EXISTS (SELECT FROM ledgerfill.protocol_wasms w WHERE w.wasm_hash = i.wasm_hash)
+
+-- name: stretch
+-- The first ledger of the stretch that holds a ledger.
+SELECT first FROM ledgerfill.ledger_stretches WHERE first <= %(ledger)s ORDER BY first DESC LIMIT 1
+
+-- name: unread
+-- Ledgers whose contracts were never read.
+SELECT first, last FROM ledgerfill.contracts_unread ORDER BY first
