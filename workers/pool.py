@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
@@ -62,6 +63,7 @@ class Pool:
         self._config = config
         self._slots: dict[int, _Slot] = {}
         self._closed = False
+        _allow_many_files()
         _open_pools.add(id(self))
         _start_forkserver()
         self._logs = LogRelay()
@@ -203,6 +205,13 @@ def _reason(exitcode: int | None, killed_for: str | None) -> str:
         name = signal.Signals(-exitcode).name
         return f"killed by {name}{' (out of memory?)' if -exitcode == signal.SIGKILL else ''}"
     return "closed its pipe" if exitcode is None else f"exited with code {exitcode}"
+
+
+def _allow_many_files() -> None:
+    """Open as many files as the machine lets: a worker takes five descriptors, and 1,024 are a common limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # no limit at all, where the kernel has one of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _start_forkserver() -> None:

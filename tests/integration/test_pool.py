@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import signal
 import threading
 import time
@@ -244,4 +245,18 @@ def test_stopped_helpers_do_not_hold_up_the_end(pubnet: WorkerConfig, offspring:
     with Pool(pubnet):
         for helper in offspring():
             helper.suspend()
+    assert offspring() == []
+
+
+def test_many_workers_meet_no_limit_of_open_files(pubnet: WorkerConfig, offspring: Offspring) -> None:
+    """Where a process may have few files open unless it asks for more, a pool asks."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_descriptors() + 12, limits[1]))
+    try:
+        with Pool(pubnet) as pool:
+            for number in range(4):
+                pool.start(number)
+            hear(pool, until(Ready, 4))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert offspring() == []
