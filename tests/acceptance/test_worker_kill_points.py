@@ -69,7 +69,7 @@ class Kill:
         return {"PYTHONPATH": str(AT_STEP)} | {f"KILL_{name}": value for name, value in kill.items()}
 
 
-AT_START = Kill("worker-1"), Kill("worker-2")
+AT_START = Kill("worker-1", workers=1), Kill("worker-2")
 OF_CHUNK = Kill(HEAD, head_held=False), Kill(BEHIND)
 QUEUED = Kill(BEHIND, workers=1)  # its objects are read while the worker is at the head
 KILLS = (
