@@ -48,6 +48,8 @@ def _guarded(tokens: list[str]) -> int:
         if number != signal.SIGINT:
             signal.signal(number, _terminate)
     try:
+        if not _stands_somewhere():
+            return _complain("the working folder has been deleted: change to another one", MISUSED)
         return _run(tokens)
     except SystemExit as error:  # `_terminate`
         return error.code if isinstance(error.code, int) else FAILED
@@ -58,6 +60,15 @@ def _guarded(tokens: list[str]) -> int:
         return FAILED
     except Exception as error:  # the outermost door: a traceback is for --debug
         return _explain(error, tokens)
+
+
+def _stands_somewhere() -> bool:
+    """Return whether the working folder is there: no path is meant from one that is gone, and no process starts."""
+    try:
+        os.getcwd()  # noqa: PTH109  # pathlib would be one more import at the door
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _run(tokens: list[str]) -> int:

@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     ["backfill"],
     ["bench"],
+    ["gaps"],
     ["plan"],
+    ["runs"],
+    ["runs", "show"],
     ["status"],
     ["verify"],
     ["lake"],
@@ -94,6 +97,16 @@ def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert f"Usage: ledgerfill {' '.join(command)}" in ended.stdout
     assert ("Example" in ended.stdout) == (command not in (["lake"], ["store"]))
+
+
+def test_working_folder_that_is_gone_is_refused(tmp_path: Path) -> None:
+    """From a folder that was deleted meanwhile nothing is started, and the message says what to do."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m pipeline status"
+    ended = run(tmp_path, "-c", line, program=["sh"])
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith("ledgerfill: the working folder has been deleted: change to another one\n")
 
 
 def test_help_names_every_command_and_version_the_version(tmp_path: Path) -> None:
