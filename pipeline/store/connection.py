@@ -91,7 +91,7 @@ class _Session(psycopg.Connection):
                 try:
                     return super().wait(gen, interval, timeout or self.answer_s)
                 except psycopg.errors._WaitTimeout as error:  # its only name
-                    if self.at_work():
+                    if timeout is None and self.at_work():
                         continue
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"no answer in {time.monotonic() - start:.0f} s") from error
