@@ -51,6 +51,15 @@ pub enum Entry<'a> {
     Code(Code<'a>),
 }
 
+/// A `LedgerKey` of an [`Entry`].
+#[derive(Debug)]
+pub enum Key<'a> {
+    /// Of the instance of this contract.
+    Instance(&'a Hash),
+    /// Of the code with this hash.
+    Code(&'a Hash),
+}
+
 /// The instance of a contract.
 #[derive(Debug)]
 pub struct Instance<'a> {
@@ -97,6 +106,20 @@ impl<'a> Entry<'a> {
         match entry[TYPE] {
             CONTRACT_CODE => Some(Entry::Code(code(entry).expect("the walk went past it"))),
             _ => Some(Entry::Instance(instance(entry))),
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    /// Reads a `LedgerKey` that a walk went past; None where it is that of something else.
+    pub fn read(key: &'a [u8]) -> Option<Self> {
+        match key {
+            [0, 0, 0, CONTRACT_CODE, hash @ ..] => hash.first_chunk().map(Key::Code),
+            [0, 0, 0, CONTRACT_DATA, 0, 0, 0, ADDRESS_CONTRACT, rest @ ..] => {
+                let (contract, key) = rest.split_first_chunk()?;
+                key.starts_with(&[0, 0, 0, KEY_CONTRACT_INSTANCE]).then_some(Key::Instance(contract))
+            }
+            _ => None,
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn corrupt(py: Python<'_>, error: &fault::CorruptLedger) -> PyResult<PyErr> 
     Ok(raised)
 }
 
-fn value_error(mistake: impl Into<String>) -> PyErr {
+pub fn value_error(mistake: impl Into<String>) -> PyErr {
     PyValueError::new_err(mistake.into())
 }
 
@@ -149,15 +149,19 @@ impl Decoder {
 }
 
 fn object((name, first, last, buffer): &PyObject) -> PyResult<Object<'_>> {
+    Ok(Object { name, first: *first, last: *last, bytes: bytes_of(buffer, name)? })
+}
+
+/// The bytes of a buffer of this name.
+pub fn bytes_of<'a>(buffer: &'a PyBuffer<u8>, name: &str) -> PyResult<&'a [u8]> {
     if !buffer.is_c_contiguous() {
         return Err(value_error(format!("{name}: the buffer is not contiguous")));
     }
-    let bytes = match buffer.len_bytes() {
-        0 => &[],
+    match buffer.len_bytes() {
+        0 => Ok(&[]),
         // SAFETY: the buffer is contiguous, is held until the call ends, and its owner does not change it meanwhile
-        length => unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), length) },
-    };
-    Ok(Object { name, first: *first, last: *last, bytes })
+        length => Ok(unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), length) }),
+    }
 }
 
 /// First and last ledger, and what is wrong with the stream's end.

@@ -1,4 +1,4 @@
-//! What is wrong with a ledger, and where: the one error that bytes can cause.
+//! What is wrong with bytes, and where: the errors that they can cause.
 use std::fmt;
 
 /// Damage at one place in the bytes that were looked at.
@@ -45,6 +45,22 @@ impl fmt::Display for CorruptLedger {
         }
         let Fault { at, expected, found } = &self.fault;
         write!(f, " at byte {at}: expected {expected}, found {found}")
+    }
+}
+
+/// A fault in an object of a history archive; its place counts in the plain bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptArchive {
+    /// Name of the object.
+    pub object: String,
+    /// The damage.
+    pub fault: Fault,
+}
+
+impl fmt::Display for CorruptArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fault { at, expected, found } = &self.fault;
+        write!(f, "corrupt {} at byte {at}: expected {expected}, found {found}", self.object)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Raw ledgers in, proofs checked, rows out as binary COPY.
 //!
 //! Only `door` knows Python; it is there with the feature `python`.
+pub mod bucket;
 mod changes;
 pub mod chunk;
 pub mod container;
@@ -22,6 +23,8 @@ pub mod stream;
 pub mod walk;
 
 #[cfg(feature = "python")]
+mod bucket_door;
+#[cfg(feature = "python")]
 mod door;
 #[cfg(feature = "python")]
 mod make_door;
@@ -30,6 +33,8 @@ mod make_door;
 #[cfg(feature = "python")]
 #[pyo3::pymodule]
 mod _decode {
+    #[pymodule_export]
+    use super::bucket_door::{Buckets, CorruptArchive, ledger_header};
     #[pymodule_export]
     use super::door::{Chunk, CorruptLedger, Decoder, contract_spec, index_stream, spec_functions};
     #[pymodule_export]

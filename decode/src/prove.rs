@@ -71,7 +71,8 @@ pub fn network_id(passphrase: &str) -> Hash {
     Sha256::digest(passphrase.as_bytes()).into()
 }
 
-fn same(at: u32, what: &str, wanted: &Hash, found: &Hash) -> Checked {
+/// What was found is what was wanted.
+pub(crate) fn same(at: u32, what: &str, wanted: &Hash, found: &Hash) -> Checked {
     if wanted == found {
         return Ok(());
     }

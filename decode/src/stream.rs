@@ -1,5 +1,5 @@
 //! Indexes an RFC 5531 record-marked stream of `LedgerCloseMeta`, plain or in one zstd frame, in one pass.
-use crate::fault::{CorruptLedger, Fault};
+use crate::fault::{Checked, CorruptLedger, Fault};
 use crate::ledger::Header;
 use crate::prove::{self, Head};
 use crate::source::{Plain, Source, Zstd, is_zstd};
@@ -69,11 +69,10 @@ fn records(source: &mut dyn Source, numbering: &mut Numbering, most: u32) -> io:
             4 => {}
             short => return Ok(source.fault().or_else(|| Some(cut(at, 4, short as u64)))),
         }
-        let mark = u32::from_be_bytes(mark);
-        let length = mark & !LAST_FRAGMENT;
-        if let Some(fault) = bad_mark(at, mark, length, most) {
-            return Ok(Some(fault));
-        }
+        let length = match mark_length(at, u32::from_be_bytes(mark), most) {
+            Ok(length) => length,
+            Err(fault) => return Ok(Some(fault)),
+        };
         let head = &mut buffer[..HEAD_BYTES.min(length as usize)];
         let read = source.read(head)? as u64;
         let present = read + source.skip(u64::from(length) - read)?;
@@ -91,11 +90,16 @@ fn cut(at: u64, wanted: u64, present: u64) -> Box<Fault> {
     Fault::new(at as usize, format!("{wanted} bytes of a record"), format!("the end after {present}"))
 }
 
-fn bad_mark(at: u64, mark: u32, length: u32, most: u32) -> Option<Box<Fault>> {
+/// The length of the record behind a mark at `at`; refuses fragments and more than `most` bytes.
+pub(crate) fn mark_length(at: u64, mark: u32, most: u32) -> Checked<u32> {
+    let length = mark & !LAST_FRAGMENT;
     if mark & LAST_FRAGMENT == 0 {
-        return Some(Fault::new(at as usize, "the mark of a record in one fragment", format!("{mark:#010x}")));
+        return Err(Fault::new(at as usize, "the mark of a record in one fragment", format!("{mark:#010x}")));
     }
-    (length > most).then(|| Fault::new(at as usize, format!("a record of at most {most} bytes"), length.to_string()))
+    if length > most {
+        return Err(Fault::new(at as usize, format!("a record of at most {most} bytes"), length.to_string()));
+    }
+    Ok(length)
 }
 
 /// The sequence in a header that hashes to its own hash.

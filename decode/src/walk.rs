@@ -65,7 +65,8 @@ fn walk_v1(c: &mut Cursor, ledger: &mut Ledger, is_v2: bool) -> Checked {
     skip_all(c, least::LEDGER_KEY, skip::ledger_key)
 }
 
-fn header(c: &mut Cursor) -> Checked<Header> {
+/// Walks one `LedgerHeaderHistoryEntry`.
+pub fn header(c: &mut Cursor) -> Checked<Header> {
     let hash = c.mark();
     c.skip(32)?;
     let start = c.mark();

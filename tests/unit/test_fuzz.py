@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from hashlib import sha256
 
 import pytest
 import zstandard
@@ -34,6 +35,10 @@ MANIFEST = (
     b'{"networkPassphrase":"x","version":"1","compression":"zstd","ledgersPerBatch":1,"batchesPerPartition":64000}'
 )
 SPEC = function(b"f", option(pair(user(b"A"), bytes_n(32))), outputs=(plain("U64"),)) + function(b"g")
+META = struct.pack(">iII", -1, 25, 0)  # `BucketEntry` of a bucket's metadata
+CODE_ENTRY = (
+    struct.pack(">II32sI", 7, 0, sha256(b"code").digest(), 4) + b"code" + bytes(4)
+)  # `LedgerEntry` behind its age
 EDGES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\xff", b"\0")
 
 
@@ -145,6 +150,22 @@ def contract_code(draw: random.Random, _: list[bytes]) -> None:
             )
 
 
+def archive_bucket(draw: random.Random, batches: list[bytes]) -> None:
+    """The buckets of a history archive, in pieces, and the header of a ledger."""
+    entry = struct.pack(">II", 0, 7) + CODE_ENTRY  # live, since ledger 7
+    plain = damaged(draw, b"".join(struct.pack(">I", 0x80000000 | len(each)) + each for each in (META, entry)))
+    at = draw.randrange(len(plain) + 1)
+    buckets = _decode.Buckets()
+    buckets.start(sha256(plain).digest() if plain else bytes(32))
+    with suppress(_decode.CorruptArchive):
+        for piece in (plain[:at], plain[at:]):
+            buckets.feed(piece)
+        buckets.end()
+    assert all(len(key) == 32 for key, _ in buckets.specs())  # bytes of a sha256
+    with suppress(_decode.CorruptArchive):
+        _decode.ledger_header(damaged(draw, batches[0][BATCH_HEAD + 8 :][:600]))
+
+
 def numbered(objects: list[bytes]) -> Iterator[tuple[int, bytes]]:
     return zip(range(FIRST, FIRST + LEDGERS), objects, strict=True)
 
@@ -163,7 +184,8 @@ def require_named(decoded: object) -> None:
 
 @pytest.mark.timeout(SECONDS + 120)
 @pytest.mark.parametrize(
-    "door", [batch_of_one, compressed_batch, record_marked, stream_file, object_key, manifest, contract_code]
+    "door",
+    [batch_of_one, compressed_batch, record_marked, stream_file, object_key, manifest, contract_code, archive_bucket],
 )
 def test_only_named_errors_come_out(door: Callable[[random.Random, list[bytes]], None], batches: list[bytes]):
     """However its bytes are damaged, a door refuses them by name or reads them whole."""
