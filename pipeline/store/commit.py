@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
@@ -28,7 +28,7 @@ from pipeline.store import contracts, queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
 from pipeline.store.reconnect import Patience, retrying
-from pipeline.store.swap import Swap, SwapLost
+from pipeline.store.swap import StretchSwap, Swap, SwapLost
 from workers.messages import Section
 
 logger = logging.getLogger(__name__)
@@ -49,9 +49,19 @@ class Committer:
     Between calls no transaction is open. `close()` ends its connection.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection], run: Run, *, reconnect_s: float = 60.0) -> None:
-        """Connect; `connect` is called again when the connection breaks, for `reconnect_s` seconds at most."""
-        self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection],
+        run: Run,
+        *,
+        swap: Callable[[ReadyChunk, Run, UUID], Swap] = StretchSwap,
+        reconnect_s: float = 60.0,
+    ) -> None:
+        """Connect; `connect` is called again when the connection breaks, for `reconnect_s` seconds at most.
+
+        `swap`: how the job keeps its progress; unless given, as stretches of the base tables.
+        """
+        self._connect, self._run, self._swap, self._reconnect_s = connect, run, swap, reconnect_s
         self._epoch = 0
         self._session = {"pid": 0, "started": None}  # as the server knows it
         self._cancelled = threading.Event()
@@ -87,7 +97,7 @@ class Committer:
             raise CommitRefused(chunk.ledgers, str(error).splitlines()[0]) from error
 
     def _until_answered(self, chunk: ReadyChunk, turn: Turn) -> Committed:
-        swap = Swap(chunk, self._run, uuid4())
+        swap = self._swap(chunk, self._run, uuid4())
         patience = Patience(f"commit ledgers {chunk.ledgers}", self._reconnect_s)
         turn = patience.without(turn)  # the chunk before may be connecting again for as long
         for attempt in retrying(patience, self._lost_connection, cancelled=self._cancelled):
@@ -123,16 +133,14 @@ class Committer:
             turn()
             swap.carry_out(self._conn, self._epoch)
             if staged:
-                contracts.merge(
-                    self._conn, staged, contracts.stretch_of(self._conn, chunk.ledgers.last), self._classifier
-                )
+                contracts.merge(self._conn, staged, swap.since(self._conn), self._classifier)
             swap.record(self._conn, copy_s)
         return rows
 
     def _make_room(self, chunk: ReadyChunk) -> None:
         """Have its segment: outside of the chunk's transaction, for who makes a table waits for others that do."""
         segment = Segment.of(chunk.ledgers.first)
-        if segment != self._segment:
+        if _rows(chunk) and segment != self._segment:
             segments.ensure(self._conn, chunk.ledgers)
             self._segment = segment
 

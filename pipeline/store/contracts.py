@@ -73,12 +73,6 @@ def merge(conn: psycopg.Connection, staged: Iterable[str], since: int, classifie
         conn.execute(_SQL["merge_instances"], {"since": since})
 
 
-def stretch_of(conn: psycopg.Connection, ledger: int) -> int:
-    """Return the first ledger of the stretch that holds `ledger`, or `ledger` itself where none does."""
-    row = conn.execute(_SQL["stretch"], {"ledger": ledger}).fetchone()
-    return row[0] if row else ledger
-
-
 def set_up(conn: psycopg.Connection) -> list[Protocol]:
     """Return the protocols that this store has, by id."""
     return [Protocol(*row) for row in conn.execute(_SQL["set_up"])]

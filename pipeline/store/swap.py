@@ -1,8 +1,9 @@
-"""The compare-and-swap of a chunk's stretch: won, or lost and told why."""
+"""The compare-and-swap of a chunk: won, or lost and told why; here also that of the base tables, by stretches."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from uuid import UUID
 
@@ -23,15 +24,14 @@ class SwapLost(Exception):
     """The compare-and-swap changed no row; why, is read in a transaction of its own."""
 
 
-class Swap:
-    """The compare-and-swap of one chunk's stretch, and what a lost one means."""
+class Swap(ABC):
+    """The compare-and-swap of what a job keeps of its progress, and what a lost one means."""
 
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> None:
         """Take down what the chunk says of itself."""
-        self._chunk, self._run = chunk, run
-        self._goes_on = chunk.ledgers.first > chunk.gap.ledgers.first  # there is a stretch below: this run made it
+        self.chunk, self.run = chunk, run
         done = chunk.done
-        self._names = {
+        self.names = {
             "first": chunk.ledgers.first,
             "last": chunk.ledgers.last,
             "previous_hash": done.previous_hash,
@@ -42,15 +42,62 @@ class Swap:
             "commit_id": commit_id,
         }
 
+    @abstractmethod
+    def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
+        """Swap; `SwapLost` changes nothing."""
+
+    @abstractmethod
+    def explain(self, conn: psycopg.Connection) -> bool:
+        """Return whether this very commit had landed before; False means that nothing stands in its way any more.
+
+        Raises what else a lost swap means: `CursorTaken`, `HandedOff`, `BrokenSeam` or `CursorMoved`.
+        """
+
+    @abstractmethod
+    def since(self, conn: psycopg.Connection) -> int:
+        """Return from which ledger on all up to this chunk has been committed by this job, after the swap."""
+
+    def landed(self, conn: psycopg.Connection) -> bool:
+        """Return whether this very commit is in the database."""
+        return conn.execute(_SQL["landed"], self.names).fetchone() is not None
+
+    def record(self, conn: psycopg.Connection, copy_s: float) -> None:
+        """Write the chunk's own row, which also proves later that this very commit landed."""
+        done = self.chunk.done
+        timings = asdict(done.timings) | {"copy_s": copy_s, "lost_s": self.chunk.lost_s}
+        rows = {section.table: section.rows for section in done.sections}
+        names = self.names | {
+            "worker": self.chunk.worker,
+            "attempts": self.chunk.attempts,
+            "transactions": rows.get("transactions", 0),
+            "operations": rows.get("operations", 0),
+            "events": rows.get("events", 0),
+            "contracts": sum(rows.get(section, 0) for section in CONTRACTS),
+            "object_bytes": done.object_bytes,
+            "plain_bytes": done.plain_bytes,
+            "row_bytes": done.row_bytes,
+            "timings": json.dumps(timings | {"lost_attempts": self.chunk.lost_attempts}),
+        }
+        conn.execute(_SQL["record"], names)
+
+
+class StretchSwap(Swap):
+    """One stretch of the base tables grows by a chunk, or begins with it."""
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is a stretch below: this run made it."""
+        return self.chunk.ledgers.first > self.chunk.gap.ledgers.first
+
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Extend the stretch below or begin one, and merge it with the one above; `SwapLost` changes nothing."""
-        ledgers = self._chunk.ledgers
-        end, end_hash = ledgers.last, self._chunk.done.last_hash
-        if above := conn.execute(_SQL["take_next"], self._names).fetchone():
+        ledgers = self.chunk.ledgers
+        end, end_hash = ledgers.last, self.chunk.done.last_hash
+        if above := conn.execute(_SQL["take_next"], self.names).fetchone():
             end, seam, end_hash = above
-            if seam != self._chunk.done.last_hash:
-                raise BrokenSeam(ledgers.last + 1, named=seam, found=self._chunk.done.last_hash)
-        names = self._names | {"end": end, "end_hash": end_hash, "epoch": epoch}
+            if seam != self.chunk.done.last_hash:
+                raise BrokenSeam(ledgers.last + 1, named=seam, found=self.chunk.done.last_hash)
+        names = self.names | {"end": end, "end_hash": end_hash, "epoch": epoch}
         try:
             if conn.execute(_SQL["extend"], names).rowcount:
                 return
@@ -60,33 +107,19 @@ class Swap:
         except _TAKEN as error:
             raise SwapLost from error
 
-    def record(self, conn: psycopg.Connection, copy_s: float) -> None:
-        """Write the chunk's own row, which also proves later that this very commit landed."""
-        done = self._chunk.done
-        timings = asdict(done.timings) | {"copy_s": copy_s, "lost_s": self._chunk.lost_s}
-        rows = {section.table: section.rows for section in done.sections}
-        names = self._names | {
-            "worker": self._chunk.worker,
-            "attempts": self._chunk.attempts,
-            "transactions": rows.get("transactions", 0),
-            "operations": rows.get("operations", 0),
-            "events": rows.get("events", 0),
-            "contracts": sum(rows.get(section, 0) for section in CONTRACTS),
-            "object_bytes": done.object_bytes,
-            "plain_bytes": done.plain_bytes,
-            "row_bytes": done.row_bytes,
-            "timings": json.dumps(timings | {"lost_attempts": self._chunk.lost_attempts}),
-        }
-        conn.execute(_SQL["record"], names)
+    def since(self, conn: psycopg.Connection) -> int:
+        """Return the first ledger of the stretch."""
+        row = conn.execute(_SQL["begins"], self.names).fetchone()
+        return row[0] if row else self.chunk.ledgers.first
 
     def explain(self, conn: psycopg.Connection) -> bool:
         """Return whether this very commit had landed before; False means that nothing stands in its way any more.
 
         Raises what else a lost swap means: `CursorTaken`, `HandedOff`, `BrokenSeam` or `CursorMoved`.
         """
-        ledgers, done = self._chunk.ledgers, self._chunk.done
-        standing = conn.execute(_SQL["standing"], self._names).fetchall()
-        if conn.execute(_SQL["landed"], self._names).fetchone():
+        ledgers, done = self.chunk.ledgers, self.chunk.done
+        standing = conn.execute(_SQL["standing"], self.names).fetchall()
+        if self.landed(conn):
             return True
         below = [last_hash for _, last, last_hash, *_ in standing if last == ledgers.first - 1]
         if below and below[0] != done.previous_hash:
@@ -94,7 +127,7 @@ class Swap:
         for first, last, _, job, run_id in standing[len(below) :]:
             if job == "live" and last >= ledgers.last:
                 raise HandedOff(ledgers, last=last)
-            if run_id != self._run.id:
+            if run_id != self.run.id:
                 raise CursorTaken(ledgers, held=LedgerRange(first, last), job=job, run_id=run_id)
         if standing[len(below) :] or (self._goes_on and not below):
             raise CursorMoved(ledgers, [LedgerRange(first, last) for first, last, *_ in standing])

@@ -19,7 +19,7 @@ from pipeline.store import books, queries, swap, version
 from pipeline.store.commit import Committer
 from pipeline.store.connection import Limits
 from pipeline.store.embedded import EmbeddedServer
-from pipeline.store.swap import Swap
+from pipeline.store.swap import StretchSwap
 from workers.messages import LedgerRange
 
 HEAD, NEXT, AFTER = 3, 4, 5  # numbers of chunks: what is struck is in the midst of the run
@@ -135,7 +135,7 @@ def found_landed(caplog: pytest.LogCaptureFixture) -> int:
 
 
 def commit_without_looking(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Swap, "explain", lambda *_: False)
+    patch.setattr(StretchSwap, "explain", lambda *_: False)
 
 
 def give_turns_early(patch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,10 @@ WHERE int8range(first, last::int8 + 1, '[]') @> %(first)s::int8 -- by the index 
 INSERT INTO ledgerfill.ledger_stretches (first, last, previous_hash, first_hash, last_hash, job, run_id, epoch, commit_id)
 VALUES (%(first)s, %(end)s, %(previous_hash)s, %(first_hash)s, %(end_hash)s, %(job)s, %(run_id)s, %(epoch)s, %(commit_id)s)
 
+-- name: begins
+-- The first ledger of the stretch that ends with the chunk, or above it.
+SELECT first FROM ledgerfill.ledger_stretches WHERE first <= %(first)s ORDER BY first DESC LIMIT 1
+
 -- name: standing
 -- What stands at the chunk's place after a lost swap, read under lock so that it means something.
 SELECT first, last, last_hash, job, run_id

@@ -82,10 +82,6 @@ FROM ledgerfill.protocols p ORDER BY p.id
 SELECT count(DISTINCT i.contract_id), count(DISTINCT i.wasm_hash) FROM ledgerfill.contract_instances i
 WHERE i.wasm_hash IS NOT NULL AND NOT EXISTS (SELECT FROM ledgerfill.protocol_wasms w WHERE w.wasm_hash = i.wasm_hash)
 
--- name: stretch
--- The first ledger of the stretch that holds a ledger.
-SELECT first FROM ledgerfill.ledger_stretches WHERE first <= %(ledger)s ORDER BY first DESC LIMIT 1
-
 -- name: unread
 -- Ledgers whose contracts were never read.
 SELECT first, last FROM ledgerfill.contracts_unread ORDER BY first
