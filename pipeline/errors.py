@@ -136,3 +136,12 @@ class Interrupted(BackfillError):
 
 class RowsUnlike(BackfillError):
     """A row of the store is not what its source gives."""
+
+
+class ArchiveUnsound(BackfillError):
+    """An archive that lacks an object, or holds one that is not what its hash says; nothing of it is used."""
+
+    def __init__(self, archive: str, what: str) -> None:
+        """Say which archive, and what is wrong with which object."""
+        self.archive = archive
+        super().__init__(f"archive {archive}: {what}")
