@@ -31,6 +31,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 # A killed process is gone in milliseconds, unless a dead network mount holds it in the kernel; a forkserver answers in
 # milliseconds, unless it was stopped (SIGSTOP).
 _JOIN_S = 5.0
+_UNTOLD = 255  # the exit code of whom no forkserver has told; a worker's own are 0 and 1
 _open_pools: set[int] = set()
 logger = logging.getLogger(__name__)
 
@@ -204,6 +205,8 @@ def _reason(exitcode: int | None, killed_for: str | None) -> str:
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         return f"killed by {name}{' (out of memory?)' if -exitcode == signal.SIGKILL else ''}"
+    if exitcode == _UNTOLD:
+        return "ended with the process that starts workers"
     return "closed its pipe" if exitcode is None else f"exited with code {exitcode}"
 
 

@@ -218,7 +218,8 @@ def test_forkserver_killed_takes_its_workers_and_is_replaced(pubnet: WorkerConfi
         pool.start(0)
         hear(pool, until(Ready))
         os.kill(psutil.Process(pool.pids()[0]).ppid(), signal.SIGKILL)
-        hear(pool, until(WorkerGone))
+        _, gone = hear(pool, until(WorkerGone))[-1]
+        assert gone == WorkerGone(reason="ended with the process that starts workers", exitcode=255)
         pool.start(1)
         hear(pool, until(Ready))
     assert offspring() == []
