@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -125,7 +126,7 @@ class _Reading:
 
     def _parsed(self, key: str) -> _State:
         try:
-            return _State.model_validate_json(self._archive.whole(key, _STATE_BYTES))
+            return _State.model_validate_json(self._all(lambda: [self._archive.whole(key, _STATE_BYTES)]))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "its text"
@@ -142,7 +143,7 @@ class _Reading:
 
     def _last_record(self, key: str) -> bytes:
         """Return the last record of a record-marked object (RFC 5531): each is one fragment, as stellar-core writes."""
-        data = b"".join(self._archive.plain(key, _HEADER_BYTES))
+        data = self._all(lambda: self._archive.plain(key, _HEADER_BYTES))
         at, record = 0, b""
         while at < len(data):
             length = int.from_bytes(data[at : at + 4], "big") - _LAST_FRAGMENT
@@ -151,6 +152,10 @@ class _Reading:
                 raise ArchiveUnsound(self._shown, f"object {key} has no whole record at byte {at} of {len(data)}")
             at += 4 + length
         return record
+
+    def _all(self, pieces: Callable[[], Iterable[bytes]]) -> bytes:
+        with closing(ahead([pieces], 1)) as streams:
+            return b"".join(next(streams))
 
     def _contracts(self, live: list[str], hot: list[str]) -> Buckets:
         """Read every bucket, the newest first, those of the hot archive for their hash alone.

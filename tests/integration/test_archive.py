@@ -7,6 +7,10 @@ import json
 import logging
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -403,3 +407,20 @@ def test_progress_is_logged(real: Path, monkeypatch: pytest.MonkeyPatch, caplog:
     with caplog.at_level(logging.INFO, "pipeline.archive"):
         read_checkpoint(str(real), None, FUTURENET)
     assert re.fullmatch(rf"read \d+ of \d+ buckets of archive {real}, [1-9]\d* MB", caplog.messages[-1])
+
+
+@pytest.mark.parametrize("key", ["stellar-history", HEADERS, LARGE])
+def test_interrupt_is_heeded_while_a_server_hangs(server: ArchiveServer, key: str) -> None:
+    """Ctrl-C ends the reading at once, whatever is being waited for."""
+    server.faults = {key: ["hang"]}
+    code = f"from pipeline import archive; archive.read_checkpoint({server.url!r}, None, {FUTURENET!r})"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 30
+        while server.faults[key]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGINT
+    assert said.endswith(b"KeyboardInterrupt\n")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 _PIECES = 8  # a stream
 _ASKING_S = 0.1  # how often a stream that is full looks whether anybody still reads
-_ENDING_S = 2.0  # for threads that may hang in a request
+_ENDING_S = 1.0  # for all threads, which may hang in a request
 
 
 class _Stopped(Exception):
@@ -52,7 +53,8 @@ class _Stream(threading.Thread):
 def ahead(makers: Iterable[Callable[[], Iterable[bytes]]], streams: int) -> Generator[Iterator[bytes]]:
     """Iterate over the streams in order, so many of them under way at once; each is read before the next.
 
-    Close the generator (`contextlib.closing`) to end the threads early.
+    Close the generator (`contextlib.closing`) to end the threads early. The reader's own thread makes no request, so that
+    it heeds signals at once.
     """
     stopped, left, running = threading.Event(), iter(makers), deque[_Stream]()
     try:
@@ -65,5 +67,6 @@ def ahead(makers: Iterable[Callable[[], Iterable[bytes]]], streams: int) -> Gene
             running.popleft()
     finally:
         stopped.set()
+        deadline = time.monotonic() + _ENDING_S
         for stream in running:
-            stream.join(_ENDING_S)
+            stream.join(max(0.0, deadline - time.monotonic()))
