@@ -53,8 +53,8 @@ class _Stream(threading.Thread):
 def ahead(makers: Iterable[Callable[[], Iterable[bytes]]], streams: int) -> Generator[Iterator[bytes]]:
     """Iterate over the streams in order, so many of them under way at once; each is read before the next.
 
-    Close the generator (`contextlib.closing`) to end the threads early. The reader's own thread makes no request, so that
-    it heeds signals at once.
+    Close the generator (`contextlib.closing`) to end the threads early.
+    The reader's own thread makes no request, so it heeds signals at once.
     """
     stopped, left, running = threading.Event(), iter(makers), deque[_Stream]()
     try:
