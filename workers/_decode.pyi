@@ -1,4 +1,56 @@
-"""The Rust core: raw ledgers in, proofs checked, rows out as binary COPY. Nothing here holds the GIL while it works."""
+"""The Rust core: raw ledgers in, proofs checked, rows out as binary COPY. Nothing here holds the GIL while it works.
+
+Tokens
+------
+What the sections of tokens hold, of fungible ones (SEP-41, CAP-67) and of collectibles (SEP-50).
+
+They come from events of `ContractEventType` CONTRACT: of operations, unless the transaction failed, and `fee` of
+transactions also then; never from diagnostic events. Addresses are a strkey's version byte and payload: G, C and L
+33 bytes, B 34; a muxed account is its plain one. A muxed contract has no strkey yet: its event is left alone.
+
+`certain` (bool): the contract is a Stellar Asset Contract by proof: its id is the hash of the network and of the
+asset that stands last in the event's topics (of the native asset, for fees). All other rows are for whoever knows
+what the contract is: it looked like a token of this protocol in this event, and one that fits both is in both.
+`as_of` (int4), in state: the chunk's first ledger, or the ledger in it since which the contract runs what it ran at
+the event, as `contract_instances` has it; what is known of the contract at `as_of` decides for the whole row.
+
+History, one row a side, in the order of events: `sep41_state_changes` and `sep50_state_changes`
+(certain, protocol_id text, operation_id int8, change_index int4, contract_id, account, category int2, reason int2,
+amount numeric, token_id bytea, counterparty, muxed_id bytea, live_until_ledger int8).
+protocol_id is `SEP41` or `SEP50`; it, the TOID operation_id (operation 0: a transaction's fees) and change_index
+are the key. change_index is twice the `event_index` that the event has in `events`, and 1 more for the second side.
+The first of two sides is who gives, or the old administrator. The last five columns may be NULL.
+
+- category 1, balance: reason 1 transfer, 2 mint, 3 burn, 4 clawback, 5 fee. amount is what the balance changes by:
+  negative for who gives, positive for a fee's refund. counterparty is the other side of a transfer.
+- category 2, allowance: reason 6 approve, 7 approve_for_all (SEP-50, every token). account is the owner,
+  counterparty who may spend, amount how much (SEP-41), token_id which (SEP-50), live_until_ledger a u32.
+- category 3, authorization (SEP-41): reason 8 authorize, 9 deauthorize; 10 set_admin (the new one, second side),
+  11 remove_admin (the old one), each the other's counterparty.
+- category 4, ownership (SEP-50): reason 1 transfer, 2 mint, 3 burn. amount is 1 or -1, token_id the token.
+
+token_id is the XDR of the SCVal as it stands: u32, u64, u128 or u256. muxed_id is the XDR of an SCVal too, of the
+side that it belongs to: a u64 of a muxed address, else `to_muxed_id` in the data (u64, bytes or string).
+
+State of the chunk, in order of first appearance, no row twice for a key (certain, contract_id, …, as_of) but for
+sums that one row does not hold:
+
+- `sep41_balances` (certain, contract_id, account, as_of, delta numeric, last_ledger int4): sums of history's
+  amounts, each within an i128; a key may have several, with the same last_ledger: what is merged is their sum.
+  A sum of zero is a row too, for its last_ledger.
+- `sep41_allowances` (certain, contract_id, owner, spender, as_of, amount numeric, live_until_ledger int8,
+  last_ledger int4, operation_id int8, event_index int4): as last approved; (operation_id, event_index) orders them.
+- `sep50_tokens` (certain, contract_id, token_id, as_of, owner, last_ledger int4, operation_id int8,
+  event_index int4): the last owner; NULL when it was burned.
+
+Shapes: transfer [from, to], mint [to], burn [from], clawback [from], approve [from, spender], set_authorized [id],
+set_admin [admin], fee [from] after the name; mint, clawback and set_authorized may have an administrator first.
+A string last is an asset and has to prove the contract. An amount is an i128, or `amount` in a map beside other
+fields; only a fee's may be negative. approve: a vector of amount and u32, or `amount` and `live_until_ledger` or
+`expiration_ledger` in a map. SEP-50 has token ids where SEP-41 has amounts (`token_id` in a map), no asset and no
+administrator; approve [owner, token_id] with (approved, u32), or [owner, approved] with (token_id, u32);
+approve_for_all [owner] with (operator, u32). `consecutive_mint` is not of the standard and not read.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -29,6 +81,7 @@ class Chunk:
     sections: tuple[tuple[str, int, int, int], ...]  # table, rows, offset, length: of each table wanted, in their order
     plain_bytes: int
     event_hash_mismatches: int
+    left_alone: dict[str, int]  # by protocol whose tables are wanted, else 0: events with a token's name, not its types
     nanoseconds: dict[str, int]  # decompress, walk, prove, encode, write
     error: CorruptLedger | None
 
@@ -47,6 +100,7 @@ class Decoder:
       place of a row of the same contract and ledger. wasm_hash is NULL for a Stellar Asset Contract, and 32 zeros for
       an executable that another contract holds (CONTRACT_EXECUTABLE_EXTERNAL_REF). name is text: the String under
       METADATA, name in the instance's storage where it is UTF-8 of up to 256 bytes without control characters.
+    - `sep41_state_changes`, `sep41_balances`, `sep41_allowances`, `sep50_state_changes`, `sep50_tokens`: see above.
     """
 
     tables: tuple[str, ...]  # the sections that it makes

@@ -5,6 +5,7 @@ use crate::ledger::Ledger;
 use crate::matching::Matching;
 use crate::prove::{self, Hash, Head};
 use crate::rows::{Rows, Section};
+use crate::token::PROTOCOLS;
 use crate::walk::walk;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -58,6 +59,8 @@ pub struct Chunk {
     pub plain_bytes: u64,
     /// Soroban event hashes that do not hold, where that is no error.
     pub event_hash_mismatches: u64,
+    /// Events, by protocol, that have the name of a token's and not its types.
+    pub left_alone: [u64; PROTOCOLS.len()],
     /// Time by stage.
     pub nanoseconds: Nanoseconds,
     /// Why it ended early.
@@ -174,7 +177,7 @@ impl Decoder {
 
     /// Decodes a chunk; bad data ends it early and is told in the chunk itself.
     pub fn chunk(&mut self, request: Request) -> Chunk {
-        self.pass.rows.start();
+        self.pass.rows.start(&self.pass.network, request.first);
         let next = request.objects.first().map_or(request.first, |object| object.first);
         let mut progress = Progress { request, next, previous: None, chunk: Chunk::default() };
         for object in request.objects {
@@ -189,6 +192,7 @@ impl Decoder {
                 break;
             }
         }
+        progress.chunk.left_alone = self.pass.rows.left_alone();
         progress.chunk
     }
 

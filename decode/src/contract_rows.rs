@@ -83,6 +83,11 @@ impl Instances {
         }
     }
 
+    /// From which ledger on a contract runs what it was last seen to run, where the chunk has seen it.
+    pub fn since(&self, contract: &Hash) -> Option<i32> {
+        self.last.get(contract).map(|last| self.observations[*last].from_ledger)
+    }
+
     /// Its rows, from now on those of all that was added.
     pub fn stream(&mut self) -> &mut Stream {
         let row = &mut self.stream;

@@ -7,6 +7,9 @@ const TRAILER: [u8; 2] = [0xff, 0xff];
 const NULL: [u8; 4] = [0xff; 4];
 /// A `numeric` counts in digits of base 10,000.
 const NUMERIC_BASE: u64 = 10_000;
+const FOUR_DIGITS: u128 = (NUMERIC_BASE as u128).pow(4);
+/// The sign of a `numeric` below zero.
+const NUMERIC_NEGATIVE: u16 = 0x4000;
 
 /// One COPY stream in memory.
 #[derive(Debug, Default)]
@@ -106,20 +109,45 @@ impl Stream {
         self.bytes.extend_from_slice(&field);
     }
 
-    /// `numeric` of an unsigned integer, without zero digits at either end, as PostgreSQL itself sends it.
-    pub fn numeric(&mut self, mut value: u64) {
-        let mut digits = [0_u16; 5];
+    /// `bytea` that may be NULL.
+    #[inline(always)]
+    pub fn optional_bytea(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.bytea(value),
+            None => self.null(),
+        }
+    }
+
+    /// `numeric` of an unsigned integer.
+    pub fn numeric(&mut self, value: u64) {
+        self.signed(value.into());
+    }
+
+    /// `numeric` of an integer, without zero digits at either end, as PostgreSQL itself sends it.
+    pub fn signed(&mut self, value: i128) {
+        let mut digits = [0_u16; 10];
         let mut count = 0;
-        while value > 0 {
-            digits[count] = (value % NUMERIC_BASE) as u16;
-            value /= NUMERIC_BASE;
+        let mut push = |digit| {
+            digits[count] = digit as u16;
             count += 1;
+        };
+        let mut rest = value.unsigned_abs();
+        while rest > u128::from(u64::MAX) {
+            // four digits at once: dividing 128 bits is slow
+            let low = (rest % FOUR_DIGITS) as u64;
+            rest /= FOUR_DIGITS;
+            (0..4).for_each(|i| push(low / NUMERIC_BASE.pow(i) % NUMERIC_BASE));
+        }
+        let mut rest = rest as u64;
+        while rest > 0 {
+            push(rest % NUMERIC_BASE);
+            rest /= NUMERIC_BASE;
         }
         let zeros = digits[..count].iter().take_while(|digit| **digit == 0).count();
         let kept = &digits[zeros..count];
-        let weight = count.saturating_sub(1) as u16;
+        let (weight, sign) = (count.saturating_sub(1) as u16, if value < 0 { NUMERIC_NEGATIVE } else { 0 });
         self.bytes.extend_from_slice(&(8 + 2 * kept.len() as u32).to_be_bytes());
-        for half in [kept.len() as u16, weight, 0, 0].iter().chain(kept.iter().rev()) {
+        for half in [kept.len() as u16, weight, sign, 0].iter().chain(kept.iter().rev()) {
             self.bytes.extend_from_slice(&half.to_be_bytes());
         }
     }
@@ -169,6 +197,25 @@ mod tests {
             let body: Vec<u8> = halves.iter().flat_map(|half| half.to_be_bytes()).collect();
             let length = (body.len() as u32).to_be_bytes().to_vec();
             assert_eq!(row(|stream| stream.numeric(value)), [length, body].concat(), "{value}");
+        }
+    }
+
+    #[test]
+    fn signed_numerics_hold_both_extremes() {
+        let largest: &[u16] = &[170, 1411, 8346, 469, 2317, 3168, 7303, 7158, 8410];
+        let cases: [(i128, u16, u16, &[u16]); 6] = [
+            (-1, 0, 0x4000, &[1]),
+            (-10_000, 1, 0x4000, &[1]),
+            (i128::from(u64::MAX) + 1, 4, 0, &[1844, 6744, 737, 955, 1616]),
+            (-100_000_000_000_000_000_000_000_000_000, 7, 0x4000, &[10]),
+            (i128::MAX, 9, 0, &[largest, &[5727]].concat()),
+            (i128::MIN, 9, 0x4000, &[largest, &[5728]].concat()),
+        ];
+        for (value, weight, sign, digits) in cases {
+            let halves = [&[digits.len() as u16, weight, sign, 0], digits].concat();
+            let body: Vec<u8> = halves.iter().flat_map(|half| half.to_be_bytes()).collect();
+            let length = (body.len() as u32).to_be_bytes().to_vec();
+            assert_eq!(row(|stream| stream.signed(value)), [length, body].concat(), "{value}");
         }
     }
 }

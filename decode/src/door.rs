@@ -5,10 +5,11 @@ use crate::prove::Hash;
 use crate::rows::{BASE, Rows, Section};
 use crate::spec;
 use crate::stream::{self, MAX_RECORD_BYTES, Unindexed};
+use crate::token::PROTOCOLS;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -52,6 +53,7 @@ pub struct Chunk {
     sections: Py<PyTuple>,
     plain_bytes: u64,
     event_hash_mismatches: u64,
+    left_alone: Py<PyDict>,
     nanoseconds: Py<PyDict>,
     error: Option<Py<PyAny>>,
 }
@@ -68,6 +70,7 @@ impl Chunk {
             sections: PyTuple::new(py, chunk.sections.iter().copied::<Section>())?.unbind(),
             plain_bytes: chunk.plain_bytes,
             event_hash_mismatches: chunk.event_hash_mismatches,
+            left_alone: PROTOCOLS.into_iter().zip(chunk.left_alone).into_py_dict(py)?.unbind(),
             nanoseconds: nanoseconds(py, chunk.nanoseconds)?.unbind(),
             error: error.map(|error| error.into_value(py).into_any()),
         })

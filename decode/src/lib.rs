@@ -20,6 +20,7 @@ pub mod skip;
 pub mod source;
 pub mod spec;
 pub mod stream;
+mod token;
 pub mod walk;
 
 #[cfg(feature = "python")]

@@ -4,13 +4,26 @@ use crate::contract_rows::{Codes, Instances};
 use crate::copy::Stream;
 use crate::fault::{Checked, Fault};
 use crate::ledger::{Account, Applied, Envelope, Event, Ledger, Slice, hash_at, long_at, word_at};
-use crate::prove::Head;
+use crate::prove::{Hash, Head};
+use crate::token::{self, PROTOCOLS, Tokens};
 use std::io::{self, Write};
 
 /// The base tables.
 pub const BASE: [&str; 4] = ["ledgers", "transactions", "operations", "events"];
 /// All tables, in the order of their sections.
-pub const TABLES: [&str; 6] = [BASE[0], BASE[1], BASE[2], BASE[3], "contract_specs", "contract_instances"];
+pub const TABLES: [&str; 11] = [
+    BASE[0],
+    BASE[1],
+    BASE[2],
+    BASE[3],
+    "contract_specs",
+    "contract_instances",
+    token::TABLES[0],
+    token::TABLES[1],
+    token::TABLES[2],
+    token::TABLES[3],
+    token::TABLES[4],
+];
 
 /// Version byte of an account's strkey (SEP-23).
 const ACCOUNT: u8 = 6 << 3;
@@ -25,7 +38,7 @@ const END_MICROSECONDS: i64 = 9_223_371_331_200_000_000;
 /// One table's part of what was written: table, rows, offset and length in bytes.
 pub type Section = (&'static str, u64, u64, u64);
 
-/// What has a stream is wanted, and nothing else is made; streams keep their memory from chunk to chunk.
+/// What is there is wanted, and nothing else is made; streams keep their memory from chunk to chunk.
 #[derive(Debug)]
 pub struct Rows {
     tables: Vec<&'static str>,
@@ -34,7 +47,9 @@ pub struct Rows {
     operations: Option<Stream>,
     events: Option<Stream>,
     contract_specs: Option<Codes>,
+    /// Also where only tokens are wanted, which ask it since when a contract is what it is.
     contract_instances: Option<Instances>,
+    tokens: Option<Tokens>,
 }
 
 impl Default for Rows {
@@ -52,7 +67,8 @@ impl Rows {
             let known = TABLES.iter().position(|table| *table == name);
             wanted[known.ok_or_else(|| format!("no table {name:?}: there are {}", TABLES.join(", ")))?] = true;
         }
-        let [ledgers, transactions, operations, events, contract_specs, contract_instances] = wanted;
+        let [ledgers, transactions, operations, events, contract_specs, contract_instances, tokens @ ..] = wanted;
+        let has_tokens = tokens.contains(&true);
         Ok(Rows {
             tables: TABLES.into_iter().zip(wanted).filter_map(|(table, wanted)| wanted.then_some(table)).collect(),
             ledgers: ledgers.then(Stream::default),
@@ -60,13 +76,14 @@ impl Rows {
             operations: operations.then(Stream::default),
             events: events.then(Stream::default),
             contract_specs: contract_specs.then(Codes::default),
-            contract_instances: contract_instances.then(Instances::default),
+            contract_instances: (contract_instances || has_tokens).then(Instances::default),
+            tokens: has_tokens.then(|| Tokens::new(tokens)),
         })
     }
 
     /// The streams that are wanted, with their tables, in the order of their sections.
     fn streams(&mut self) -> impl Iterator<Item = (&'static str, &mut Stream)> {
-        let streams = [
+        let base_and_contracts = [
             self.ledgers.as_mut(),
             self.transactions.as_mut(),
             self.operations.as_mut(),
@@ -74,7 +91,9 @@ impl Rows {
             self.contract_specs.as_mut().map(Codes::stream),
             self.contract_instances.as_mut().map(Instances::stream),
         ];
-        TABLES.into_iter().zip(streams).filter_map(|(table, stream)| Some((table, stream?)))
+        let streams = base_and_contracts.into_iter().chain(self.tokens.iter_mut().flat_map(Tokens::streams));
+        let known = TABLES.into_iter().zip(streams).filter_map(|(table, stream)| Some((table, stream?)));
+        known.filter(|(table, _)| self.tables.contains(table))
     }
 
     /// The tables that are wanted.
@@ -86,16 +105,22 @@ impl Rows {
         [&self.ledgers, &self.transactions, &self.operations, &self.events].into_iter().any(Option::is_some)
     }
 
+    /// Events, by protocol, that have the name of a token's and not its types.
+    pub fn left_alone(&self) -> [u64; PROTOCOLS.len()] {
+        self.tokens.as_ref().map_or([0; PROTOCOLS.len()], Tokens::left_alone)
+    }
+
     fn has_contracts(&self) -> bool {
         self.contract_specs.is_some() || self.contract_instances.is_some()
     }
 
-    /// Empties the streams.
-    pub fn start(&mut self) {
+    /// Empties the streams for a chunk whose rows begin with ledger `first`.
+    pub fn start(&mut self, network: &Hash, first: u32) {
         let base = [&mut self.ledgers, &mut self.transactions, &mut self.operations, &mut self.events];
         base.into_iter().flatten().for_each(Stream::start);
         self.contract_specs.iter_mut().for_each(Codes::start);
         self.contract_instances.iter_mut().for_each(Instances::start);
+        self.tokens.iter_mut().for_each(|tokens| tokens.start(network, first));
     }
 
     /// Ends the streams and writes them one after another.
@@ -132,6 +157,9 @@ impl Rows {
         }
         if self.has_contracts() {
             self.contracts(raw, sequence, ledger);
+        }
+        if let (Some(tokens), Some(instances)) = (&mut self.tokens, &self.contract_instances) {
+            tokens.add(raw, sequence, ledger, |contract| instances.since(contract));
         }
         Ok(())
     }
@@ -177,7 +205,7 @@ fn result_code(raw: &[u8], applied: &Applied) -> i32 {
 }
 
 /// A fee bump succeeds with its inner transaction.
-fn is_successful(raw: &[u8], applied: &Applied) -> bool {
+pub fn is_successful(raw: &[u8], applied: &Applied) -> bool {
     matches!(result_code(raw, applied), 0 | 1)
 }
 
