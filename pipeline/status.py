@@ -10,7 +10,7 @@ import psycopg
 from pipeline.config import StatusSettings
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.segments import joined
-from pipeline.store import blockers, books, locks, network, segments, stretches, version
+from pipeline.store import blockers, books, network, segments, stretches, version
 from pipeline.store.books import RunRecord
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
@@ -33,8 +33,7 @@ def gather(settings: StatusSettings) -> Status:
         standing = version.standing(found)
         if standing in ("newer", "unknown"):  # its tables are another program's matter
             return Status(database=database.shown, server_version=server, store_version=found, store_standing=standing)
-        holder = locks.holder(conn)
-        runs = books.recent_runs(conn, limit=settings.runs, holder=holder.run_id if holder else None)
+        runs = books.recent_runs(conn, limit=settings.runs)
         return Status(
             database=database.shown,
             server_version=server,

@@ -95,9 +95,9 @@ def new_run(conn: psycopg.Connection, *, job: str = "backfill") -> Run:
 
 
 def start_run(conn: psycopg.Connection, run: Run, wanted: LedgerRange, *, source: str, workers: int) -> None:
-    """Write the run down. Its lock is held: a run of the same job that has no end yet has died, and is marked so."""
+    """Write the run down. Its lock is held: a run of this job with neither lock nor end has died, and is marked so."""
     with conn.transaction():
-        conn.execute(_SQL["mark_died"], {"job": run.job, "id": run.id})
+        conn.execute(_SQL["mark_died"], {"job": run.job, "id": run.id, "running": running(conn)})
         conn.execute(_SQL["forget_now"])
         conn.execute(
             _SQL["start"],
@@ -173,11 +173,17 @@ def steps(conn: psycopg.Connection, run_id: int, *, newest: int | None = None) -
     ]
 
 
-def recent_runs(conn: psycopg.Connection, *, limit: int = 10, holder: int | None = None) -> list[RunRecord]:
-    """Return the newest runs first; `holder` is the run that holds the lock now."""
+def running(conn: psycopg.Connection) -> list[int]:
+    """Return the runs that hold the lock of their job now."""
+    return [run_id for (run_id,) in conn.execute(_SQL["running"])]
+
+
+def recent_runs(conn: psycopg.Connection, *, limit: int = 10) -> list[RunRecord]:
+    """Return the newest runs first."""
+    names = {"limit": limit, "running": running(conn)}
     return [
         RunRecord(number, job, LedgerRange(first, last), *rest)
-        for number, job, first, last, *rest in conn.execute(_SQL["runs"], {"limit": limit, "holder": holder})
+        for number, job, first, last, *rest in conn.execute(_SQL["runs"], names)
     ]
 
 

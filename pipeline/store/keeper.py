@@ -30,9 +30,9 @@ class Keeper:
     Who took it while there was no session is not stopped: the compare-and-swap tells which of both goes on.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection], run: Run) -> None:
+    def __init__(self, connect: Callable[[], psycopg.Connection], run: Run, *, lock: str = locks.BASE_TABLES) -> None:
         """Take the lock; `connect`, which has to be in autocommit, is called again when the session has ended."""
-        self._connect, self._run = connect, run
+        self._connect, self._run, self._lock = connect, run, lock
         self._session = ExitStack()
         self._conn = self._hold()
         self._stop, self._stopping = os.pipe()
@@ -51,7 +51,7 @@ class Keeper:
     def _hold(self) -> psycopg.Connection:
         with ExitStack() as stack:
             conn = stack.enter_context(closing(self._connect()))
-            stack.enter_context(locks.hold(conn, self._run))
+            stack.enter_context(locks.hold(conn, self._run, lock=self._lock))
             self._session = stack.pop_all()
             return conn
 
@@ -66,7 +66,7 @@ class Keeper:
 
     def _held_again(self) -> bool:
         """Take the lock as soon as the server is there again; return False where the run ends before that."""
-        said = False
+        said, what = False, locks.shown(self._lock)
         for tries in count():
             if wait([self._stop], min(_RETRY_S * 2 ** min(tries, 10), _LONGEST_RETRY_S)):
                 return False
@@ -74,11 +74,11 @@ class Keeper:
                 self._conn = self._hold()
             except RunHeld as held:
                 if not said:
-                    logger.warning("the session that held the store for this run has ended, and now %s", held)
+                    logger.warning("the session that held %s for this run has ended, and now %s", what, held)
                 said = True
             except (BackfillError, psycopg.Error):
                 continue  # those who commit say that the server is away
             else:
-                logger.info("the store is held again: the session that held it for this run had ended")
+                logger.info("%s is held again: the session that held it for this run had ended", what)
                 return True
         raise AssertionError("unreachable: the loop above returns")

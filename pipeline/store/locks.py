@@ -1,4 +1,4 @@
-"""One run a store for base tables: a session advisory lock that dies with its holder, and who the holder is."""
+"""One run a store for base tables, and one for each other job: session advisory locks that die with their holder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline.store.books import Run
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("locks")
+BASE_TABLES = "base tables"  # one job has them at a time
 _POLL_S = 0.1
 _UNSIGNED_S = 0.7  # a holder signs right after it took the lock: within this time, or it is none of ours
 
@@ -46,7 +47,7 @@ class Holder:
 
 
 @contextmanager
-def hold(conn: psycopg.Connection, run: Run, *, lock: str = "base tables", gone_s: float = 30.0) -> Iterator[None]:
+def hold(conn: psycopg.Connection, run: Run, *, lock: str = BASE_TABLES, gone_s: float = 30.0) -> Iterator[None]:
     """Hold `lock` for `run`; it is given back at the end, and by the server when `conn` breaks.
 
     `conn` must be in autocommit and serve nothing else that could break it.
@@ -62,7 +63,12 @@ def hold(conn: psycopg.Connection, run: Run, *, lock: str = "base tables", gone_
                 conn.execute(_SQL["release"], {"lock": lock})
 
 
-def holder(conn: psycopg.Connection, *, lock: str = "base tables") -> Holder | None:
+def shown(lock: str) -> str:
+    """Return what a lock is for, as messages have it."""
+    return "the store" if lock == BASE_TABLES else lock
+
+
+def holder(conn: psycopg.Connection, *, lock: str = BASE_TABLES) -> Holder | None:
     """Return who holds `lock` now, or None."""
     row = conn.execute(_SQL["holder"], {"lock": lock}).fetchone()
     return Holder(*row) if row else None
@@ -80,7 +86,7 @@ def _take(conn: psycopg.Connection, run: Run, lock: str, gone_s: float) -> None:
             said = True
         if waited > (gone_s if gone else _UNSIGNED_S if found.since is None else 0):
             raise RunHeld(
-                f"the store is held by {found}" + (f", whose process is gone for {waited:.0f} s" if gone else "")
+                f"{shown(lock)} is held by {found}" + (f", whose process is gone for {waited:.0f} s" if gone else "")
             )
         time.sleep(_POLL_S)
 

@@ -53,10 +53,10 @@ class RunHistory:
         return amount / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
-def history(conn: psycopg.Connection, run_id: int, *, holder: int | None = None) -> RunHistory | None:
-    """Return a run as of one moment, or None where there is none; `holder` is the run that holds the lock now."""
+def history(conn: psycopg.Connection, run_id: int) -> RunHistory | None:
+    """Return a run as of one moment, or None where there is none."""
     with one_moment(conn):
-        row = conn.execute(_SQL["run"], {"id": run_id, "holder": holder}).fetchone()
+        row = conn.execute(_SQL["run"], {"id": run_id, "running": books.running(conn)}).fetchone()
         if row is None:
             return None
         number, job, first, last, *rest = row

@@ -10,7 +10,7 @@ import handmade
 import psycopg
 import pytest
 
-from pipeline.store import books
+from pipeline.store import books, locks
 from pipeline.store.commit import Committer
 from workers.messages import TABLES, LedgerRange
 
@@ -35,7 +35,8 @@ def test_run_is_counted_while_it_goes_on(store: str, conn: psycopg.Connection, t
     for chunk in chunks:
         committer.commit(chunk)
     committer.close()
-    (record,) = books.recent_runs(conn, holder=run.id)
+    with locks.hold(conn, run):
+        (record,) = books.recent_runs(conn)
     assert (record.outcome, record.wanted, record.source, record.workers) == (
         "running",
         LedgerRange(100, 199),
@@ -62,12 +63,13 @@ def test_end_is_written_down(conn: psycopg.Connection):
 
 
 def test_run_that_died_is_told_from_one_that_runs(conn: psycopg.Connection):
-    """A run without an end that does not hold the lock has died; the next run of its job writes that down."""
-    dead, live = started(conn), started(conn, "live")
-    assert [record.outcome for record in books.recent_runs(conn, holder=live.id)] == ["running", "died"]
-    run = started(conn)
-    outcomes = dict(conn.execute("SELECT id, outcome FROM ledgerfill.backfill_runs").fetchall())
-    assert outcomes == {dead.id: "died", live.id: None, run.id: None}
+    """A run without an end that does not hold a lock has died; the next run of its job writes that down."""
+    dead, live, same = started(conn), started(conn, "live"), started(conn)
+    with locks.hold(conn, live, lock="live"), locks.hold(conn, same, lock="same"):
+        assert [record.outcome for record in books.recent_runs(conn)] == ["running", "running", "died"]
+        run = started(conn)
+        outcomes = dict(conn.execute("SELECT id, outcome FROM ledgerfill.backfill_runs").fetchall())
+    assert outcomes == {dead.id: "died", live.id: None, same.id: None, run.id: None}
 
 
 def test_run_that_died_ended_with_its_last_chunk(store: str, conn: psycopg.Connection, tmp_path: Path):

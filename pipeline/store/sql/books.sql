@@ -9,12 +9,21 @@ SELECT nextval('ledgerfill.run_ids')
 INSERT INTO ledgerfill.backfill_runs (id, job, first, last, source, workers, process_id, host, version)
 VALUES (%(id)s, %(job)s, %(first)s, %(last)s, %(source)s, %(workers)s, %(process_id)s, %(host)s, %(version)s)
 
+-- name: running
+-- The runs that hold a lock.
+SELECT h.run_id
+FROM ledgerfill.lock_holders h
+CROSS JOIN LATERAL (SELECT hashtextextended('ledgerfill ' || h.lock, 0) AS key) k
+JOIN pg_catalog.pg_locks l ON l.pid = h.backend_id AND l.classid::int8 = key >> 32 & 4294967295 AND l.objid::int8 = key & 4294967295
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+
 -- name: mark_died
--- Runs that ended without saying so: whoever holds their lock now knows that they are gone. Their last chunk was their highest.
+-- Runs of this job that ended without saying so: they hold no lock. Their last chunk was their highest.
 UPDATE ledgerfill.backfill_runs r
 SET outcome = 'died', ended_at = coalesce(
     (SELECT committed_at FROM ledgerfill.backfill_chunks c WHERE c.run_id = r.id ORDER BY c.first DESC LIMIT 1), r.started_at)
-WHERE outcome IS NULL AND job = %(job)s AND id <> %(id)s
+WHERE outcome IS NULL AND job = %(job)s AND id <> %(id)s AND id <> ALL(%(running)s)
 
 -- name: forget_now
 -- What runs that have ended said last.
@@ -30,7 +39,7 @@ WHERE id = %(id)s
 -- The newest runs, with what they have committed; one without an end runs if it holds the lock.
 -- A run that could report has its sums there; the chunks of another are counted. Commits ascend: the highest chunk is the last.
 SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, r.version, r.started_at, r.ended_at,
-    coalesce(r.outcome, CASE WHEN r.id = %(holder)s::int8 THEN 'running' ELSE 'died' END), r.error,
+    coalesce(r.outcome, CASE WHEN r.id = ANY(%(running)s::int8[]) THEN 'running' ELSE 'died' END), r.error,
     newest.last, coalesce((r.report ->> 'chunks')::int8, counted.chunks), coalesce((r.report ->> 'ledgers')::int8, counted.ledgers),
     newest.committed_at
 FROM (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT least(%(limit)s, 2147483647)) r

@@ -1,4 +1,4 @@
--- One run a store for base tables: a session advisory lock, and who holds it.
+-- One run a store for base tables, and one for each other job: session advisory locks, and who holds them.
 
 -- name: try
 -- Take the lock for this session if it is free.

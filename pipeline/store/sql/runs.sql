@@ -9,7 +9,7 @@ SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, 
     extract(epoch FROM coalesce(r.ended_at, CASE WHEN holds THEN clock_timestamp() END, c.committed_at, r.started_at) - r.started_at)::float8,
     c.transactions, c.operations, c.events, c.object_bytes, c.plain_bytes, c.row_bytes, c.more_attempts, c.lost_attempts,
     (r.report -> 'stages_s' ->> 'commit')::float8
-FROM (SELECT *, id IS NOT DISTINCT FROM %(holder)s::int8 AS holds FROM ledgerfill.backfill_runs WHERE id = %(id)s) r
+FROM (SELECT *, id = ANY(%(running)s::int8[]) AS holds FROM ledgerfill.backfill_runs WHERE id = %(id)s) r
 CROSS JOIN LATERAL (
     SELECT max(last) AS cursor, count(*) AS chunks, coalesce(sum(last::int8 - first + 1), 0)::int8 AS ledgers,
         max(committed_at) AS committed_at, coalesce(sum(transactions), 0)::int8 AS transactions,
