@@ -279,13 +279,14 @@ def _ids(given: object) -> object:
 ProtocolId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
-class SetupSettings(StoreSettings):
-    """`setup`."""
+class SetupSettings(JobSettings):
+    """`setup`: a source only for ledgers whose contracts were never read, which are its range."""
 
+    source: str = ""
+    start_ledger: Ledger = 1
     protocol_ids: Annotated[tuple[ProtocolId, ...], BeforeValidator(_ids)] = Field(default=(), alias="protocol_id")
     archive: str | None = Field(default=None, min_length=1)
     checkpoint: Ledger | None = None  # None: the newest of the archive
-    network_passphrase: str | None = Field(default=None, min_length=1)  # None: the store's
 
     @model_validator(mode="after")
     def _checkpoint_of_archive(self) -> Self:

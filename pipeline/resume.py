@@ -38,9 +38,16 @@ def _words(flag: str, value: object) -> list[str]:
             return [flag]
         case SecretStr():
             return [flag, secrets.without_password(value.get_secret_value())]
-        case tuple():  # of trusted hashes
-            return [word for ledger, trusted in value for word in (flag, f"{ledger}:{trusted.hex()}")]
+        case tuple():
+            return [word for each in value for word in (flag, _item(each))]
     return [flag, secrets.without_password(str(value))]
+
+
+def _item(item: object) -> str:
+    match item:
+        case (int(ledger), bytes(trusted)):  # a trusted hash
+            return f"{ledger}:{trusted.hex()}"
+    return str(item)
 
 
 def program() -> list[str]:

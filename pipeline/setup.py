@@ -12,7 +12,7 @@ import psycopg
 from pipeline.classification import Classifier
 from pipeline.config import SetupSettings
 from pipeline.errors import Refused
-from pipeline.store import contracts, network, stretches
+from pipeline.store import contracts, network, stretches, unread
 from pipeline.store.connection import permitted
 from pipeline.store.contracts import Counted
 from pipeline.store.database import Database
@@ -38,6 +38,16 @@ class SetUp:
 
 
 @permitted()
+def check(settings: SetupSettings) -> list[LedgerRange]:
+    """Return the ledgers whose contracts were never read. Raises `Refused` for what cannot be set up."""
+    database = Database(settings)
+    with closing(database.connect()) as conn:
+        _network(settings, conn)
+        _ids(settings, conn, database, Classifier())
+        return unread.ranges(conn)
+
+
+@permitted()
 def run(settings: SetupSettings) -> SetUp:
     """Set up protocols, feed the store from an archive where one is given, and say how the classification stands.
 
@@ -45,14 +55,9 @@ def run(settings: SetupSettings) -> SetUp:
     an archive is at fault for; their classification is marked failed then.
     """
     database, classifier = Database(settings), Classifier()
-    for name in settings.protocol_ids:
-        classifier.protocol(name)
     with closing(database.connect()) as conn:
         passphrase = _network(settings, conn)
-        ids = settings.protocol_ids or [protocol.id for protocol in contracts.set_up(conn)]
-        if not ids:
-            known = ", ".join(sorted(classifier.protocols))
-            raise Refused(f"no protocol is set up in {database.shown}: give --protocol-id ({known})")
+        ids = _ids(settings, conn, database, classifier)
         contracts.add(conn, ids, classifier)
         contracts.say(conn, ids, "in_progress")
         try:
@@ -62,6 +67,19 @@ def run(settings: SetupSettings) -> SetUp:
             contracts.say(conn, ids, "failed")
             raise
         return _ended(conn, database, ids)
+
+
+def _ids(settings: SetupSettings, conn: psycopg.Connection, database: Database, classifier: Classifier) -> list[str]:
+    """Return the protocols that are asked for, or else those that are set up."""
+    ids = list(settings.protocol_ids) or [protocol.id for protocol in contracts.set_up(conn)]
+    if not ids:
+        known = ", ".join(sorted(classifier.protocols))
+        raise Refused(f"no protocol is set up in {database.shown}: give --protocol-id ({known})")
+    assets = [name for name in ids if classifier.claims_assets(name)]
+    standing = [protocol.id for protocol in contracts.set_up(conn) if protocol.claims_assets]
+    if len(claiming := dict.fromkeys([*standing, *assets])) > 1:
+        raise Refused(f"protocols {' and '.join(claiming)} both claim Stellar Asset Contracts: only one of them can")
+    return ids
 
 
 def _network(settings: SetupSettings, conn: psycopg.Connection) -> str | None:
@@ -98,14 +116,14 @@ def _feed(
 
 
 def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str]) -> SetUp:
-    unread = tuple(contracts.unread(conn))
+    left = tuple(unread.ranges(conn))
     unseen_contracts, unseen_wasms = contracts.unseen(conn)
-    if not unread:
+    if not left:
         contracts.say(conn, ids, "success")
     return SetUp(
         database=database.shown,
         protocols=tuple(contracts.counts(conn)),
-        unread=unread,
+        unread=left,
         unseen_contracts=unseen_contracts,
         unseen_wasms=unseen_wasms,
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
+_PROTOCOLS = Group("Protocols", sort_key=0)
 _SOURCE = Group("Source", sort_key=1)
 _RANGE = Group("Range", sort_key=2)
 _DATABASE = Group("Database", sort_key=3)
@@ -178,6 +179,27 @@ class VerifyFlags(JobFlags):
         bool | None,
         _flag(_DATABASE, "Prove the ledgers of the source alone: no rows, no database.", negative=""),
     ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SetupFlags(JobOutputFlags, EngineFlags, DatabaseFlags, SourceFlags):
+    """All that `setup` takes."""
+
+    protocol_id: Annotated[
+        list[str] | None,
+        _flag(
+            _PROTOCOLS,
+            "A protocol to set up: SEP41, SEP50 or that of a plug-in (those that are). May be repeated.",
+            "ID",
+            negative_iterable="",
+        ),
+    ] = None
+    archive: Annotated[
+        str | None,
+        _flag(_PROTOCOLS, "A history archive, a folder or http(s)://…: its live contracts are read.", "URL"),
+    ] = None
+    checkpoint: Annotated[int | None, _whole(_PROTOCOLS, "Checkpoint of the archive (its newest).", "LEDGER")] = None
 
 
 def given(*groups: object) -> Mapping[str, Any]:

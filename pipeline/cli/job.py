@@ -52,7 +52,7 @@ def check_report(path: Path | None) -> None:
         raise Refused(f"cannot write the report to {path}: no such folder, or a folder itself")
 
 
-def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
+def run(settings: JobSettings, job: Callable[[Watch], RunReport], *, command: str = "backfill") -> int:
     """Run a job under watch, then write and print its report, however it ended; return the exit code.
 
     A job that fails may return a report that says so, or raise after or without having told `finished`.
@@ -69,7 +69,7 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport]) -> int:
             write_report(report_json.run_document(failed), settings.report)
             raise
     if report.exit_code and report.outcome != "refused" and not report.complete and report.resume is None:
-        report = replace(report, resume=resume_command(settings))
+        report = replace(report, resume=resume_command(settings, command))
     written = write_report(report_json.run_document(report), settings.report)
     if report.error:
         say(report.error.message)

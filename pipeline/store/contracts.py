@@ -10,7 +10,7 @@ from psycopg import sql
 
 from pipeline.classification import Classifier
 from pipeline.store import queries
-from workers.messages import CONTRACTS, LedgerRange
+from workers.messages import CONTRACTS
 
 _SQL = queries.load("contracts")
 SINCE = 4  # store version
@@ -105,11 +105,6 @@ def unseen(conn: psycopg.Connection) -> tuple[int, int]:
     """Return how many contracts run code that was never seen, and how many codes these are."""
     contracts, wasms = conn.execute(_SQL["unseen"]).fetchone() or (0, 0)
     return contracts, wasms
-
-
-def unread(conn: psycopg.Connection) -> list[LedgerRange]:
-    """Return the ledgers whose contracts were never read, ascending."""
-    return [LedgerRange(first, last) for first, last in conn.execute(_SQL["unread"])]
 
 
 def _claim(conn: psycopg.Connection, specs: Iterable[Spec], classifier: Classifier) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from pipeline.store import contracts, version
+from pipeline.store import unread, version
 from workers.messages import LedgerRange
 
 TABLES = ("backfill_runs", "ledger_stretches", "segments", "network", "backfill_steps")
@@ -46,7 +46,7 @@ def test_everything_stays_and_its_ledgers_are_unread(conn: psycopg.Connection):
     version.bring_up_to_date(conn, version.STEPS[:4])
     assert version.current(conn) == 4
     assert everything(conn) == before
-    assert contracts.unread(conn) == [LedgerRange(2, 5), LedgerRange(8, 9)]
+    assert unread.ranges(conn) == [LedgerRange(2, 5), LedgerRange(8, 9)]
 
 
 def test_a_run_of_an_older_program_can_commit_nothing_more(conn: psycopg.Connection):

@@ -81,7 +81,3 @@ FROM ledgerfill.protocols p ORDER BY p.id
 -- How many contracts run code that neither a ledger nor an archive has shown.
 SELECT count(DISTINCT i.contract_id), count(DISTINCT i.wasm_hash) FROM ledgerfill.contract_instances i
 WHERE i.wasm_hash IS NOT NULL AND NOT EXISTS (SELECT FROM ledgerfill.protocol_wasms w WHERE w.wasm_hash = i.wasm_hash)
-
--- name: unread
--- Ledgers whose contracts were never read.
-SELECT first, last FROM ledgerfill.contracts_unread ORDER BY first

@@ -1,0 +1,174 @@
+"""Protocols set up for real: from ledgers as they come, from ledgers that came before, and from an archive."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from lakes import FIRST, LAST, key, mend, write_lake
+from lakes import core_ledgers as ledgers_of
+from program import Program, job, wait_for
+
+NETWORK = "Test SDF Future Network ; October 2022"
+BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
+SOROBAN = "core-03df1dc73d71eb00"  # eviction of code and instance, then both are restored
+FORGET = """
+    TRUNCATE ledgerfill.contract_instances;
+    DELETE FROM ledgerfill.protocol_wasms;
+    INSERT INTO ledgerfill.contracts_unread SELECT first, last FROM ledgerfill.ledger_stretches;
+"""
+
+
+def rows(database: str | None, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database or "") as conn:
+        return conn.execute(query).fetchall()  # type: ignore[call-overload]
+
+
+def statuses(database: str | None) -> list[tuple[Any, ...]]:
+    return rows(database, "SELECT DISTINCT classification_status FROM ledgerfill.protocols")
+
+
+def contracts(database: str | None) -> list[tuple[Any, ...]]:
+    return rows(
+        database, "SELECT contract_id, from_ledger, wasm_hash, name FROM ledgerfill.contract_instances ORDER BY 1, 2"
+    )
+
+
+@pytest.fixture
+def answers(shared: Path) -> dict[str, Any]:
+    return json.loads((shared / "archive" / "answers.json").read_text())
+
+
+def test_an_archive_shows_exactly_what_is_live(ledgerfill: Program, shared: Path, answers: dict[str, Any]):
+    """An empty store learns every live contract and code, finds the one token of each kind, and refuses near misses."""
+    archive = ("--archive", shared / "archive" / "futurenet")
+    refused = ledgerfill("setup", *BOTH, *archive)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("ledgerfill: the store is of no network yet: give --network-passphrase\n")
+    ended = ledgerfill("setup", *BOTH, *archive, "--network-passphrase", NETWORK)
+    assert ended.returncode == 0, ended.stderr
+    assert "SEP41: 1 code, 45 contracts" in ended.stdout
+    assert "SEP50: 1 code, 4 contracts" in ended.stdout
+    found = {contract.hex(): wasm.hex() if wasm else None for contract, _, wasm, _ in contracts(ledgerfill.database)}
+    live = {contract: wasm if len(wasm or "") == 64 else None for contract, wasm in answers["contracts"].items()}
+    assert found == live
+    codes = rows(ledgerfill.database, "SELECT encode(wasm_hash, 'hex'), protocol_id FROM ledgerfill.protocol_wasms")
+    assert {code for code, _ in codes} == set(answers["wasms"])
+    assert {code[:8]: protocol for code, protocol in codes if protocol} == {"2f43d576": "SEP41", "52c650a3": "SEP50"}
+    again = ledgerfill("setup", *archive)
+    assert (again.returncode, again.stdout) == (0, ended.stdout)
+
+
+def test_an_archive_of_another_network_is_refused(filled: Program, shared: Path):
+    """Nothing of it comes into the store, and the classification is said to have failed."""
+    before = contracts(filled.database)
+    ended = filled("setup", *BOTH, "--archive", shared / "archive" / "futurenet")
+    assert ended.returncode == 2
+    assert f"is of the network '{NETWORK}', not '(V) (;,,;) (V)'" in ended.stderr
+    assert contracts(filled.database) == before
+    assert statuses(filled.database) == [("failed",)]
+
+
+def test_what_ledgers_bring_is_classified_as_it_comes(ledgerfill: Program, core_lake: Path):
+    """A backfill keeps contracts: an asset's is of SEP-41 without code, and strangers are of no protocol."""
+    assert ledgerfill("setup", *BOTH).returncode == 0
+    assert ledgerfill.backfill(core_lake, FIRST, LAST).returncode == 0
+    found = rows(ledgerfill.database, "SELECT protocol_id, wasm_hash, name FROM ledgerfill.protocol_contracts")
+    asset = "IDR:GCGE27HU2VYQANKL2VZWLCAOJYMEFST5DXPBWQ7BRRPOHUPK626DNG4Q"
+    assert found == [("SEP41", None, asset)]
+    assert len(contracts(ledgerfill.database)) == 3
+    assert rows(ledgerfill.database, "SELECT count(*), count(protocol_id) FROM ledgerfill.protocol_wasms") == [(2, 0)]
+
+
+@pytest.mark.parametrize("chunk_ledgers", [1, 3, 100])
+def test_contracts_do_not_depend_on_how_ledgers_are_cut(
+    ledgerfill: Program, shared: Path, tmp_path: Path, chunk_ledgers: int
+):
+    """Evicted and restored, a contract runs the code that it ran: whatever the chunks and the runs."""
+    ledgers = ledgers_of(shared, SOROBAN)
+    lake = write_lake(tmp_path / "soroban", ledgers)
+    middle = (min(ledgers) + max(ledgers)) // 2
+    for first, last in ((middle, max(ledgers)), (min(ledgers), middle - 1)):
+        flags = ("--chunk-ledgers", chunk_ledgers)
+        ended = ledgerfill("backfill", *job(lake, first, last), *flags)
+        assert ended.returncode == 0, ended.stderr
+    found = contracts(ledgerfill.database)
+    seen: dict[bytes, list[bytes | None]] = {}
+    for contract, _, wasm, _ in found:
+        seen.setdefault(contract, []).append(wasm)
+    assert seen
+    assert all(len(set(codes)) == 1 for codes in seen.values())
+
+
+def test_ledgers_that_came_before_are_read_again(filled: Program, core_lake: Path):
+    """A store of an older program has no contracts: setup says so, and a source puts it right."""
+    wanted = contracts(filled.database)
+    with psycopg.connect(filled.database or "") as conn:
+        conn.execute(FORGET)
+    ended = filled("setup", *BOTH)
+    assert ended.returncode == 1
+    assert f"ledgers {FIRST}-{LAST} came before the database kept contracts" in ended.stdout
+    assert statuses(filled.database) == [("in_progress",)]
+    ended = filled("setup", "--source", core_lake)
+    assert ended.returncode == 0, ended.stderr
+    assert contracts(filled.database) == wanted
+    assert statuses(filled.database) == [("success",)]
+    last = rows(filled.database, "SELECT job, outcome, first, last FROM ledgerfill.backfill_runs ORDER BY id DESC")[0]
+    assert last == ("setup", "success", FIRST, LAST)
+
+
+def test_reading_again_goes_on_where_it_was_killed(filled: Program, core_lake: Path, shared: Path):
+    """What was read stays read, another one at the same time is told who is at it, nothing is missing."""
+    wanted = contracts(filled.database)
+    with psycopg.connect(filled.database or "") as conn:
+        conn.execute(FORGET)
+    (core_lake / key(30)).unlink()  # it stands there until the hole's deadline
+    running = filled.start("setup", *BOTH, "--source", core_lake, "--chunk-ledgers", 4)
+    unread = "SELECT first, last FROM ledgerfill.contracts_unread"
+    wait_for(lambda: rows(filled.database, unread) == [(30, LAST)])
+    held = filled("setup", *BOTH, "--source", core_lake)
+    assert held.returncode == 3
+    assert f"contracts is held by process {running.pid} on " in held.stderr
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    filled.assert_nothing_left(running.pid)
+    mend(core_lake, shared, 30)
+    ended = filled("setup", *BOTH, "--source", core_lake)
+    assert ended.returncode == 0, ended.stderr
+    assert rows(filled.database, unread) == []
+    assert {row[:3] for row in contracts(filled.database)} >= {row[:3] for row in wanted}
+    outcomes = rows(filled.database, "SELECT outcome FROM ledgerfill.backfill_runs WHERE job = 'setup' ORDER BY id")
+    assert outcomes == [("died",), ("success",)]
+
+
+def test_a_source_of_another_history_is_refused(filled: Program, core_lake: Path, shared: Path):
+    """Contracts are read only from ledgers that lead to those that the store holds."""
+    with psycopg.connect(filled.database or "") as conn:
+        conn.execute(FORGET)
+    other = write_lake(core_lake.parent / "other", ledgers_of(shared, "core-d1522d4667822bc2"))
+    ended = filled("setup", *BOTH, "--source", other)
+    assert ended.returncode in (1, 2)
+    assert contracts(filled.database) == []
+    assert rows(filled.database, "SELECT first, last FROM ledgerfill.contracts_unread") == [(FIRST, LAST)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), "no protocol is set up in"),
+        (("--protocol-id", "SEP42"), "no plug-in for protocol SEP42 is installed: there are SEP41, SEP50"),
+        (("--protocol-id", "../x"), "--protocol-id"),
+        (("--checkpoint", 63, *BOTH), "--checkpoint 63 is of no --archive"),
+        ((*BOTH, "--archive", "/nowhere", "--network-passphrase", "x"), "/nowhere"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(ledgerfill: Program, flags: tuple[object, ...], words: str):
+    """Each names what is wrong, and ends with 2."""
+    ended = ledgerfill("setup", *flags)
+    assert ended.returncode == 2
+    assert words in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if "INFO bringing the store" not in line]) == 1
