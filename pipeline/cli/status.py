@@ -78,6 +78,8 @@ def _lines(found: Status) -> Iterator[str]:
     for stretch in found.stretches:
         held = units.plural(len(stretch.ledgers), "ledger")
         yield f"  {stretch.ledgers}  {held}, last hash {stretch.last_hash.hex()}"
+    if found.protocols:
+        yield from _protocols(found)
     builder = "run in progress" if any(run.outcome == "running" for run in found.runs) else "next backfill"
     for ledgers in found.unindexed:
         yield f"indexes are due for ledgers {ledgers}: the {builder} builds them"
@@ -88,6 +90,15 @@ def _lines(found: Status) -> Iterator[str]:
             yield from _now(run)
     for blocker in found.blocked_by:
         yield f"waiting   for a lock in the database: it is held by {blocker}"
+
+
+def _protocols(found: Status) -> Iterator[str]:
+    yield f"protocols {len(found.protocols)}"
+    for each in found.protocols:
+        jobs = f"history {each.history}, current state {each.current_state}"
+        yield f"  {each.id}  classification {each.classification}, {jobs}".replace("_", " ")
+    for ledgers in found.unread:
+        yield f"contracts of ledgers {ledgers} were never read: setup --source reads them"
 
 
 def _run(run: RunSeen) -> str:
@@ -134,6 +145,16 @@ def json_lines(found: Status) -> Iterator[str]:
             {"ledgers": pair(each.ledgers), "last_hash": each.last_hash.hex(), "run_id": each.run_id}
             for each in found.stretches
         ],
+        "protocols": [
+            {
+                "id": each.id,
+                "classification_status": each.classification,
+                "history_migration_status": each.history,
+                "current_state_migration_status": each.current_state,
+            }
+            for each in found.protocols
+        ],
+        "contracts_unread": [pair(ledgers) for ledgers in found.unread],
         "blocked_by": list(found.blocked_by),
         "indexes_due": [pair(ledgers) for ledgers in found.unindexed],
         "runs": [_run_document(run) for run in found.runs],

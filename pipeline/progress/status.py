@@ -10,6 +10,7 @@ from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
     from pipeline.store.books import Said, StepRecord
+    from pipeline.store.contracts import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class Status:
     network_passphrase: str | None = None  # None: nothing was filled yet
     size_bytes: int | None = None
     stretches: tuple[StretchHeld, ...] = ()
+    protocols: tuple[Protocol, ...] = ()  # that were set up
+    unread: tuple[LedgerRange, ...] = ()  # ledgers whose contracts were never read
     unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
     blocked_by: tuple[str, ...] = ()  # who holds locks that a run, or another command, waits for
     runs: tuple[RunSeen, ...] = ()  # newest first

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-from pipeline.classification import Classifier
 from pipeline.store import queries
 from workers.messages import CONTRACTS
+
+if TYPE_CHECKING:  # who only looks needs no plug-ins
+    from pipeline.classification import Classifier
 
 _SQL = queries.load("contracts")
 SINCE = 4  # store version

@@ -111,6 +111,10 @@ def test_ledgers_that_came_before_are_read_again(filled: Program, core_lake: Pat
         conn.execute(FORGET)
     ended = filled("setup", *BOTH)
     assert ended.returncode == 1
+    told = filled("status").stdout
+    assert "SEP41  classification in progress, history not started, current state not started" in told
+    assert f"contracts of ledgers {FIRST}-{LAST} were never read: setup --source reads them" in told
+    assert json.loads(filled("status", "--json").stdout)["contracts_unread"] == [[FIRST, LAST]]
     assert f"ledgers {FIRST}-{LAST} came before the database kept contracts" in ended.stdout
     assert statuses(filled.database) == [("in_progress",)]
     ended = filled("setup", "--source", core_lake)
