@@ -164,6 +164,17 @@ def test_tables_do_not_depend_on_each_other(shared: Path) -> None:
     assert whole.rows["contract_specs"]
 
 
+def test_a_chunk_knows_nothing_of_the_one_before(shared: Path, tmp_path: Path) -> None:
+    """One decoder that is given the same ledgers twice writes the same rows twice, every code and instance again."""
+    decoder = _decode.Decoder(CORE, tables=CONTRACTS)
+    for place, (_, first, ledgers) in enumerate(streams(shared)):
+        objects, files = framed("ledgers", first, ledgers), [tmp_path / f"{place}-{turn}" for turn in range(2)]
+        for file in files:
+            with file.open("wb") as rows:
+                decoder.chunk(first, first + len(ledgers) - 1, objects, rows.fileno(), framed=True)
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_wanted_sections_without_rows_are_there(shared: Path) -> None:
     """A ledger that says nothing of contracts has empty sections for them."""
     passphrase, first, ledgers = streams(shared)[1]

@@ -207,6 +207,7 @@ fn a_state_is_seen_from_the_ledger_before_on_and_only_where_it_is_the_first() {
     assert_eq!(observed(&[&[STATE(runs(1, 5)), UPDATED(runs(1, 5))]]), [(1, 6, Some(5), None)]);
     let upgraded: &[&[_]] = &[&[STATE(runs(1, 5)), UPDATED(runs(1, 6)), STATE(runs(1, 6))], &[STATE(runs(1, 6))]];
     assert_eq!(observed(upgraded), [(1, 6, Some(5), None), (1, 7, Some(6), None)]);
+    assert_eq!(observed(&[&[CREATED(runs(1, 5)), STATE(runs(1, 6))]]), [(1, 7, Some(5), None)]);
 }
 
 #[test]
