@@ -84,12 +84,13 @@ def _ids(settings: SetupSettings, conn: psycopg.Connection, database: Database, 
 
 def _network(settings: SetupSettings, conn: psycopg.Connection) -> str | None:
     """Return the passphrase of the store's network, or that which an archive shall be of."""
-    pinned, given = network.pinned(conn), settings.network_passphrase
-    if given is not None and pinned is not None and given != pinned:
-        raise Refused(f"the store holds ledgers of the network {pinned!r}, --network-passphrase says {given!r}")
-    if settings.archive is not None and not (given or pinned):
+    if settings.network_passphrase is not None:
+        network.check(conn, settings.network_passphrase)
+        return settings.network_passphrase
+    pinned = network.pinned(conn)
+    if settings.archive is not None and pinned is None:
         raise Refused("the store is of no network yet: give --network-passphrase")
-    return pinned or given
+    return pinned
 
 
 def _feed(

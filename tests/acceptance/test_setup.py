@@ -59,6 +59,9 @@ def test_an_archive_shows_exactly_what_is_live(ledgerfill: Program, shared: Path
     codes = rows(ledgerfill.database, "SELECT encode(wasm_hash, 'hex'), protocol_id FROM ledgerfill.protocol_wasms")
     assert {code for code, _ in codes} == set(answers["wasms"])
     assert {code[:8]: protocol for code, protocol in codes if protocol} == {"2f43d576": "SEP41", "52c650a3": "SEP50"}
+    other = ledgerfill("setup", *archive, "--network-passphrase", "Another")
+    assert other.returncode == 2
+    assert f"the store holds ledgers of the network '{NETWORK}', the source is of 'Another'" in other.stderr
     again = ledgerfill("setup", *archive)
     assert (again.returncode, again.stdout) == (0, ended.stdout)
 

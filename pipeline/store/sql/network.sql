@@ -9,10 +9,11 @@ INSERT INTO ledgerfill.network (passphrase) VALUES (%(passphrase)s) ON CONFLICT 
 SELECT passphrase FROM ledgerfill.network
 
 -- name: bound
--- Whether a transaction has proved it: a ledger without any is the same under every passphrase.
-SELECT EXISTS (SELECT FROM ledgerfill.transactions)
+-- Whether a transaction has proved it, or an archive has brought its contracts: a ledger without any transaction is the
+-- same under every passphrase.
+SELECT EXISTS (SELECT FROM ledgerfill.transactions) OR EXISTS (SELECT FROM ledgerfill.contract_instances)
 
 -- name: correct
 -- Put another in the place of one that nothing has proved.
 UPDATE ledgerfill.network SET passphrase = %(passphrase)s, pinned_at = now()
-WHERE NOT EXISTS (SELECT FROM ledgerfill.transactions)
+WHERE NOT EXISTS (SELECT FROM ledgerfill.transactions) AND NOT EXISTS (SELECT FROM ledgerfill.contract_instances)
