@@ -100,16 +100,24 @@ class _Session(psycopg.Connection):
 
 
 def open_store(
-    url: str, *, insecure_tls: bool = False, limits: Limits = DEFAULT_LIMITS, application: str = "ledgerfill"
+    url: str,
+    *,
+    insecure_tls: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    application: str = "ledgerfill",
+    known: bool = False,
 ) -> psycopg.Connection:
-    """Return a connection to a store of this program's version, in autocommit; it is brought there if it is older.
+    """Return a connection to a store of this program's version, in autocommit; it is made, or brought there if older.
 
-    Raises `Refused`: the server cannot serve, or its store is newer or something else; `DatabaseUnreachable`.
+    `known`: the store was there before, and none is made in its place.
+    Raises `Refused`: the server cannot serve, or its store is newer, gone or something else; `DatabaseUnreachable`.
     """
     conn = connect(url, insecure_tls=insecure_tls, limits=limits, application=application)
     try:
         if conn.info.parameter_status("in_hot_standby") == "on":
             raise Refused(f"{_server(conn)} is a read-only replica: name its primary with --database")
+        if known and version.current(conn) is None:
+            raise Refused(f"the store in database {conn.info.dbname} is gone: its schema was dropped or renamed")
         version.bring_up_to_date(conn)
     except psycopg.errors.InsufficientPrivilege as error:
         user = conn.info.user

@@ -30,6 +30,7 @@ class Database:
         self.home = default_home()
         self.embedded = EmbeddedServer(self.home) if self._url is None else None
         self._reviving = threading.Lock()
+        self._known = False  # whether a store was there
         self._profile: Mapping[str, str] = profiles.SERVING
 
     @property
@@ -60,7 +61,9 @@ class Database:
         return self._open(self.url, limits)
 
     def _open(self, url: str, limits: Limits) -> psycopg.Connection:
-        return open_store(url, insecure_tls=self._settings.insecure_tls, limits=limits)
+        conn = open_store(url, insecure_tls=self._settings.insecure_tls, limits=limits, known=self._known)
+        self._known = True
+        return conn
 
     def _revived(self, tried: str) -> bool:
         """Return whether the embedded server runs again, perhaps at another port than in `tried`."""

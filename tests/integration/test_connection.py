@@ -16,9 +16,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipeline.config import StoreSettings
 from pipeline.errors import Refused
 from pipeline.store import version
 from pipeline.store.connection import DatabaseUnreachable, Limits, connect, open_store, permitted
+from pipeline.store.database import Database
 from pipeline.store.embedded import account
 
 SECRET = "marker-of-a-password"
@@ -35,6 +37,19 @@ def test_open_store_gives_a_store_of_this_version(database: str):
         assert version.current(conn) == version.STEPS[-1].to
         assert conn.autocommit
         assert conn.execute("SELECT count(*) FROM ledgers").fetchone() == (0,)
+
+
+def test_a_store_that_was_there_is_not_made_again(database: str):
+    """Whoever drops or renames it under a command is told so: what comes next does not go into an empty one."""
+    ours = Database(StoreSettings(database=database))
+    ours.connect().close()
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute("ALTER SCHEMA ledgerfill RENAME TO elsewhere")
+        with pytest.raises(Refused, match="is gone: its schema was dropped or renamed"):
+            ours.connect()
+        assert conn.execute("SELECT to_regnamespace('ledgerfill')").fetchone() == (None,)
+        conn.execute("ALTER SCHEMA elsewhere RENAME TO ledgerfill")
+    ours.connect().close()
 
 
 def test_sessions_are_limited_and_named(database: str):
