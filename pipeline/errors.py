@@ -63,6 +63,27 @@ class CursorMoved(BackfillError):
         super().__init__(f"cannot commit ledgers {ledgers}: the stretch that ended below them has changed; {found}")
 
 
+class CursorElsewhere(BackfillError):
+    """The cursor of a protocol neither stands right below these ledgers nor was moved over them by anybody."""
+
+    def __init__(self, ledgers: LedgerRange, key: str, value: int) -> None:
+        """Say which ledgers could not be written, and where which cursor stands."""
+        self.ledgers, self.key, self.value = ledgers, key, value
+        super().__init__(f"cannot commit ledgers {ledgers}: {key} stands at ledger {value}, not right below them")
+
+
+class CursorMissing(BackfillError):
+    """The cursor of a protocol is not in the store."""
+
+    def __init__(self, ledgers: LedgerRange, key: str, protocol_id: str) -> None:
+        """Say which ledgers could not be written for want of which cursor."""
+        self.ledgers, self.key, self.protocol_id = ledgers, key, protocol_id
+        super().__init__(
+            f"cannot commit ledgers {ledgers}: there is no {key}; set the protocol up first: "
+            f"ledgerfill setup --protocol-id {protocol_id}"
+        )
+
+
 class CursorTaken(BackfillError):
     """Another run has written ledgers that this one was about to commit: `exit_code` 3."""
 
@@ -79,10 +100,11 @@ class HandedOff(BackfillError):
 
     exit_code = 0
 
-    def __init__(self, ledgers: LedgerRange, last: int) -> None:
-        """Say where live ingestion stands."""
-        self.ledgers, self.last = ledgers, last
-        super().__init__(f"live ingestion has taken over at ledgers {ledgers} and stands at ledger {last}")
+    def __init__(self, ledgers: LedgerRange, last: int, protocol_ids: Sequence[str] = ()) -> None:
+        """Say where live ingestion stands; `protocol_ids`: only these protocols are in its hands."""
+        self.ledgers, self.last, self.protocol_ids = ledgers, last, tuple(protocol_ids)
+        what = f" {' and '.join(protocol_ids)}" if protocol_ids else ""
+        super().__init__(f"live ingestion has taken over{what} at ledgers {ledgers} and stands at ledger {last}")
 
 
 class BrokenSeam(BackfillError):

@@ -24,12 +24,12 @@ from pipeline.errors import CommitRefused, RowsDiffer
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
-from pipeline.store import contracts, queries, segments
+from pipeline.store import queries, segments, staging
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
 from pipeline.store.reconnect import Patience, retrying
 from pipeline.store.swap import StretchSwap, Swap, SwapLost
-from workers.messages import Section
+from workers.messages import TABLES, Section
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("commit")
@@ -108,7 +108,7 @@ class Committer:
         raise AssertionError("unreachable: the loop above returns or raises")
 
     def _once(self, chunk: ReadyChunk, swap: Swap, turn: Turn) -> Committed:
-        self._make_room(chunk)
+        self._make_room(chunk, swap)
         for tries in count(1):
             try:
                 return Committed(chunk.ledgers, self._transact(chunk, swap, turn))
@@ -116,7 +116,7 @@ class Committer:
                 turn()
                 if swap.explain(self._conn):
                     logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
-                    return Committed(chunk.ledgers, {each.table: each.rows for each in _rows(chunk)})
+                    return Committed(chunk.ledgers, {each.table: each.rows for each in _rows(chunk)} | swap.merged)
                 if isinstance(lost, RowsThere) and tries >= _TRIES_AT_ROWS:
                     raise CommitRefused(chunk.ledgers, f"rows of no stretch stand at their place: {lost}") from lost
                 # Another run's stretch came to touch these ledgers, was merged with its neighbour or went away while it
@@ -133,15 +133,15 @@ class Committer:
             turn()
             swap.carry_out(self._conn, self._epoch)
             if staged:
-                contracts.merge(self._conn, staged, swap.since(self._conn), self._classifier)
+                swap.merge(self._conn, staged, self._classifier)
             swap.record(self._conn, copy_s)
-        return rows
+        return rows | swap.merged
 
-    def _make_room(self, chunk: ReadyChunk) -> None:
+    def _make_room(self, chunk: ReadyChunk, swap: Swap) -> None:
         """Have its segment: outside of the chunk's transaction, for who makes a table waits for others that do."""
         segment = Segment.of(chunk.ledgers.first)
-        if _rows(chunk) and segment != self._segment:
-            segments.ensure(self._conn, chunk.ledgers)
+        if segment != self._segment:
+            swap.make_room(self._conn)
             self._segment = segment
 
     def _reconnected(self) -> psycopg.Connection:
@@ -174,15 +174,15 @@ def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
 
 
 def stage_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> list[str]:
-    """Stage what a chunk says of contracts until its turn comes, and return the sections of which there is anything."""
-    staged = [section for section in chunk.done.sections if section.table in contracts.STAGED and section.rows]
+    """Stage what is merged with what the store has until its turn comes, and return the sections that have rows."""
+    staged = [section for section in chunk.done.sections if section.table not in TABLES and section.rows]
     for section in staged:
-        _copy(conn, contracts.copy_into(conn, section.table), section, chunk)
+        _copy(conn, staging.copy_into(conn, section.table), section, chunk)
     return [section.table for section in staged]
 
 
 def _rows(chunk: ReadyChunk) -> list[Section]:
-    return [section for section in chunk.done.sections if section.table not in contracts.STAGED]
+    return [section for section in chunk.done.sections if section.table in TABLES]
 
 
 def _copy(conn: psycopg.Connection, into: sql.Composed, section: Section, chunk: ReadyChunk) -> int:

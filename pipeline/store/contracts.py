@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 
-from pipeline.store import queries
+from pipeline.store import queries, staging
 from workers.messages import CONTRACTS
 
 if TYPE_CHECKING:  # who only looks needs no plug-ins
@@ -18,7 +17,6 @@ if TYPE_CHECKING:  # who only looks needs no plug-ins
 _SQL = queries.load("contracts")
 SINCE = 4  # store version
 SPECS, INSTANCES = STAGED = CONTRACTS
-_STAGE = {SPECS: "stage_specs", INSTANCES: "stage_instances"}
 
 Spec = tuple[bytes, bytes | None]  # hash of a contract code, its contractspecv0
 Instance = tuple[bytes, int, bytes | None, str | None]  # contract, from ledger, hash of its code, name
@@ -44,18 +42,12 @@ class Counted:
     contracts: int
 
 
-def copy_into(conn: psycopg.Connection, section: str) -> sql.Composed:
-    """Return the COPY that takes a section, whose rows are gone again when the transaction ends."""
-    conn.execute(_SQL[_STAGE[section]])
-    return queries.template(_SQL["copy"], {"staged": sql.Identifier(f"ledgerfill_{section}")})
-
-
 def stage(conn: psycopg.Connection, specs: Iterable[Spec], instances: Iterable[Instance]) -> None:
     """Stage what an archive says, in the caller's transaction."""
     types = {SPECS: ("bytea", "bytea"), INSTANCES: ("bytea", "int4", "bytea", "text")}
     rows: dict[str, Iterable[Sequence[object]]] = {SPECS: specs, INSTANCES: instances}
     for section in STAGED:
-        with conn.cursor().copy(copy_into(conn, section)) as copy:
+        with conn.cursor().copy(staging.copy_into(conn, section)) as copy:
             copy.set_types(types[section])
             for row in rows[section]:
                 copy.write_row(row)

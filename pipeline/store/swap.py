@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import asdict
 from uuid import UUID
 
 import psycopg
 
 from pipeline.actions import ReadyChunk
+from pipeline.classification import Classifier
 from pipeline.errors import BrokenSeam, CursorMoved, CursorTaken, HandedOff
-from pipeline.store import queries
+from pipeline.store import contracts, queries, segments
 from pipeline.store.books import Run
-from workers.messages import CONTRACTS, LedgerRange
+from workers.messages import CONTRACTS, TABLES, LedgerRange
 
 _SQL = queries.load("commit")
+LIVE = "live"  # the job of who follows the network: what it has taken over, others leave to it
 # Another run's stretch touches the chunk, or its transaction and this one waited for each other.
 _TAKEN = (psycopg.errors.ExclusionViolation, psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
@@ -30,6 +33,7 @@ class Swap(ABC):
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> None:
         """Take down what the chunk says of itself."""
         self.chunk, self.run = chunk, run
+        self.merged: dict[str, int] = {}  # rows that its merge has written, by table
         done = chunk.done
         self.names = {
             "first": chunk.ledgers.first,
@@ -42,9 +46,18 @@ class Swap(ABC):
             "commit_id": commit_id,
         }
 
+    def make_room(self, conn: psycopg.Connection) -> None:
+        """Have the tables of the chunk's segment that its rows go into; not within a transaction."""
+        if any(section.table in TABLES for section in self.chunk.done.sections):
+            segments.ensure(conn, self.chunk.ledgers)
+
     @abstractmethod
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap; `SwapLost` changes nothing."""
+
+    def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
+        """Merge the sections that are `staged`, after the swap; unless told else, what they say of contracts."""
+        contracts.merge(conn, staged, self.since(conn), classifier)
 
     @abstractmethod
     def explain(self, conn: psycopg.Connection) -> bool:
@@ -125,7 +138,7 @@ class StretchSwap(Swap):
         if below and below[0] != done.previous_hash:
             raise BrokenSeam(ledgers.first, named=done.previous_hash, found=below[0])
         for first, last, _, job, run_id in standing[len(below) :]:
-            if job == "live" and last >= ledgers.last:
+            if job == LIVE and last >= ledgers.last:
                 raise HandedOff(ledgers, last=last)
             if run_id != self.run.id:
                 raise CursorTaken(ledgers, held=LedgerRange(first, last), job=job, run_id=run_id)

@@ -1,18 +1,5 @@
 -- Contracts: what ledgers and archives say of them, staged and then merged into the books; and what their code is.
 
--- name: stage_specs
--- What a chunk or an archive has to say of contract codes, until the transaction ends.
-CREATE TEMP TABLE IF NOT EXISTS ledgerfill_contract_specs (wasm_hash bytea NOT NULL, spec bytea) ON COMMIT DELETE ROWS
-
--- name: stage_instances
--- The same of instances.
-CREATE TEMP TABLE IF NOT EXISTS ledgerfill_contract_instances (
-    contract_id bytea NOT NULL, from_ledger int4 NOT NULL, wasm_hash bytea, name text) ON COMMIT DELETE ROWS
-
--- name: copy
--- Rows as a worker wrote them, into a staging table.
-COPY pg_temp.{staged} FROM STDIN (FORMAT BINARY)
-
 -- name: share
 -- Whoever adds code meanwhile is seen by who sets up a protocol, and the other way round: many may add at once.
 SELECT pg_advisory_xact_lock_shared(hashtextextended('ledgerfill protocols', 0))

@@ -1,0 +1,105 @@
+"""Cursors of protocols: how far each migration is. A chunk's commit moves those that it serves, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import psycopg
+
+from pipeline.actions import ReadyChunk
+from pipeline.errors import BrokenSeam, CursorElsewhere, CursorMissing, CursorTaken, HandedOff
+from pipeline.store import queries
+from pipeline.store.books import Run
+from pipeline.store.swap import LIVE, Swap, SwapLost
+from workers.messages import LedgerRange
+
+_SQL = queries.load("cursors")
+Kind = Literal["history", "current_state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last ledger whose data is in, and who wrote it."""
+
+    key: str
+    value: int
+    hash: bytes | None  # of that ledger; None where the store did not know it as the cursor was made
+    job: str
+    run_id: int
+
+
+def key(protocol_id: str, kind: Kind) -> str:
+    """Return the key of a protocol's cursor in `ingest_store`."""
+    return f"protocol_{protocol_id}_{kind}_cursor"
+
+
+def read(conn: psycopg.Connection, keys: Sequence[str]) -> dict[str, Cursor]:
+    """Return those of some cursors that are here, by key."""
+    return {row[0]: Cursor(*row) for row in conn.execute(_SQL["read"], {"keys": list(keys)})}
+
+
+def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, run: Run) -> None:
+    """Make a cursor at `value`, whose ledger has the hash `known`; one that is here stays as it is."""
+    names = {"key": new, "value": value, "hash": known, "job": run.job, "run_id": run.id}
+    conn.execute(_SQL["make"], names)
+
+
+class CursorSwap(Swap):
+    """Cursors that stand right below a chunk go on to its last ledger, all in the transaction of its rows."""
+
+    def __init__(
+        self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, protocol_ids: Sequence[str], kind: Kind
+    ) -> None:
+        """Take the protocols whose cursors these are."""
+        super().__init__(chunk, run, commit_id)
+        # In one order for everybody who swaps several: so no two wait for each other.
+        self._protocols = {key(each, kind): each for each in sorted(protocol_ids)}
+
+    def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
+        """Swap every cursor; `SwapLost` where one does not stand right below the chunk."""
+        for each in self._protocols:
+            if not conn.execute(_SQL["swap"], self.names | {"key": each, "epoch": epoch}).rowcount:
+                raise SwapLost
+
+    def since(self, conn: psycopg.Connection) -> int:  # noqa: ARG002  # another swap has to ask
+        """Return the first ledger of the gap: this run has committed all from there on."""
+        return self.chunk.gap.ledgers.first
+
+    def explain(self, conn: psycopg.Connection) -> bool:
+        """Return whether this very commit had landed before; False means that nothing stands in its way any more.
+
+        Raises what else a lost swap means: `HandedOff`, `CursorTaken`, `CursorMissing`, `CursorElsewhere` or
+        `BrokenSeam`. Live ingestion takes each cursor over on its own: others of the chunk may still be this job's.
+        """
+        rows = conn.execute(_SQL["standing"], {"keys": list(self._protocols)}).fetchall()
+        if self.landed(conn):  # whoever has gone on from it meanwhile
+            return True
+        standing = {row[0]: Cursor(*row) for row in rows}
+        for each, protocol_id in self._protocols.items():
+            if each not in standing:
+                raise CursorMissing(self.chunk.ledgers, each, protocol_id)
+        handed_off = [cursor for cursor in standing.values() if self._handed_off(cursor)]
+        if handed_off:
+            ids = [self._protocols[cursor.key] for cursor in handed_off]
+            raise HandedOff(self.chunk.ledgers, last=min(cursor.value for cursor in handed_off), protocol_ids=ids)
+        return False
+
+    def _handed_off(self, cursor: Cursor) -> bool:
+        """Return whether live ingestion has written the chunk's ledgers; False where the cursor is right below them.
+
+        Raises why it is anywhere else.
+        """
+        ledgers, previous_hash = self.chunk.ledgers, self.chunk.done.previous_hash
+        if cursor.value == ledgers.first - 1:
+            if cursor.hash is not None and cursor.hash != previous_hash:
+                raise BrokenSeam(ledgers.first, named=previous_hash, found=cursor.hash)
+            return False
+        if cursor.job == LIVE and cursor.value >= ledgers.last:
+            return True
+        if cursor.run_id != self.run.id and cursor.value >= ledgers.first:
+            held = LedgerRange(ledgers.first, cursor.value)
+            raise CursorTaken(ledgers, held=held, job=cursor.job, run_id=cursor.run_id)
+        raise CursorElsewhere(ledgers, cursor.key, cursor.value)

@@ -1,0 +1,22 @@
+-- Cursors of protocols: the last ledger whose data is in, by who wrote it. Only commits of chunks move one.
+
+-- name: read
+-- Those of some cursors that are here.
+SELECT key, value, hash, job, run_id FROM ledgerfill.ingest_store WHERE key = ANY(%(keys)s) ORDER BY key
+
+-- name: make
+-- A cursor that stands right below where it begins; one that is here stays as it is.
+INSERT INTO ledgerfill.ingest_store (key, value, hash, job, run_id, epoch, commit_id)
+VALUES (%(key)s, %(value)s, %(hash)s, %(job)s, %(run_id)s, 0, gen_random_uuid())
+ON CONFLICT (key) DO NOTHING
+
+-- name: swap
+-- The compare-and-swap: a cursor right below the chunk, at the hash that the chunk links to, now stands at its last ledger.
+UPDATE ledgerfill.ingest_store
+SET value = %(last)s, hash = %(last_hash)s,
+    job = %(job)s, run_id = %(run_id)s, epoch = %(epoch)s, commit_id = %(commit_id)s, updated_at = now()
+WHERE key = %(key)s AND value = %(first)s::int8 - 1 AND (hash IS NULL OR hash = %(previous_hash)s)
+
+-- name: standing
+-- Cursors after a lost swap, read under lock so that they mean something.
+SELECT key, value, hash, job, run_id FROM ledgerfill.ingest_store WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE
