@@ -1,111 +1,22 @@
-//! Codes and instances of contracts in ledger entry changes: which are noted, and the rows that they come to.
+//! The rows that codes and instances of contracts in ledger entry changes come to.
 use crate::built::*;
 use crate::driver::{Ran, run_with};
-use crate::files::real;
 use _decode::chunk::Decoder;
 use _decode::contract::ELSEWHERE;
 use _decode::copy::Stream;
-use _decode::ledger::Ledger;
 use _decode::rows::Rows;
-use _decode::walk::walk;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use stellar_xdr::*;
 
-type Change = fn(LedgerEntry) -> LedgerEntryChange;
-const STATE: Change = LedgerEntryChange::State;
+pub type Change = fn(LedgerEntry) -> LedgerEntryChange;
+pub const STATE: Change = LedgerEntryChange::State;
 const CREATED: Change = LedgerEntryChange::Created;
-const UPDATED: Change = LedgerEntryChange::Updated;
+pub const UPDATED: Change = LedgerEntryChange::Updated;
 const RESTORED: Change = LedgerEntryChange::Restored;
 
 /// WASM without a section.
 const EMPTY_WASM: &[u8] = b"\0asm\x01\0\0\0";
-
-/// All changes of a ledger in the order of its meta.
-fn changes_of(lcm: &LedgerCloseMeta) -> Vec<&LedgerEntryChange> {
-    let mut out: Vec<&LedgerEntryChanges> = Vec::new();
-    let upgrades = match lcm {
-        LedgerCloseMeta::V0(v) => {
-            v.tx_processing.iter().for_each(|tx| of_transaction(&tx.fee_processing, &tx.tx_apply_processing, &mut out));
-            &v.upgrades_processing
-        }
-        LedgerCloseMeta::V1(v) => {
-            v.tx_processing.iter().for_each(|tx| of_transaction(&tx.fee_processing, &tx.tx_apply_processing, &mut out));
-            &v.upgrades_processing
-        }
-        LedgerCloseMeta::V2(v) => {
-            for tx in v.tx_processing.iter() {
-                of_transaction(&tx.fee_processing, &tx.tx_apply_processing, &mut out);
-                out.push(&tx.post_tx_apply_fee_processing);
-            }
-            &v.upgrades_processing
-        }
-    };
-    out.extend(upgrades.iter().map(|upgrade| &upgrade.changes));
-    out.into_iter().flat_map(|changes| changes.0.iter()).collect()
-}
-
-fn of_transaction<'a>(fee: &'a LedgerEntryChanges, meta: &'a TransactionMeta, out: &mut Vec<&'a LedgerEntryChanges>) {
-    out.push(fee);
-    match meta {
-        TransactionMeta::V0(operations) => out.extend(operations.iter().map(|one| &one.changes)),
-        TransactionMeta::V1(v) => {
-            out.push(&v.tx_changes);
-            out.extend(v.operations.iter().map(|one| &one.changes));
-        }
-        TransactionMeta::V2(v) => {
-            out.push(&v.tx_changes_before);
-            out.extend(v.operations.iter().map(|one| &one.changes));
-            out.push(&v.tx_changes_after);
-        }
-        TransactionMeta::V3(v) => {
-            out.push(&v.tx_changes_before);
-            out.extend(v.operations.iter().map(|one| &one.changes));
-            out.push(&v.tx_changes_after);
-        }
-        TransactionMeta::V4(v) => {
-            out.push(&v.tx_changes_before);
-            out.extend(v.operations.iter().map(|one| &one.changes));
-            out.push(&v.tx_changes_after);
-        }
-    }
-}
-
-/// The entry of a change where it is a contract's code or instance, and whether it is what was before.
-fn noted(change: &LedgerEntryChange) -> Option<(bool, Vec<u8>)> {
-    let (is_state, entry) = match change {
-        LedgerEntryChange::State(entry) => (true, entry),
-        LedgerEntryChange::Created(entry) | LedgerEntryChange::Updated(entry) | LedgerEntryChange::Restored(entry) => {
-            (false, entry)
-        }
-        LedgerEntryChange::Removed(_) => return None,
-    };
-    let wanted = match &entry.data {
-        LedgerEntryData::ContractCode(_) => true,
-        LedgerEntryData::ContractData(data) => {
-            data.key == ScVal::LedgerKeyContractInstance
-                && matches!(data.contract, ScAddress::Contract(_))
-                && matches!(data.val, ScVal::ContractInstance(_))
-        }
-        _ => false,
-    };
-    wanted.then(|| (is_state, xdr(entry)))
-}
-
-#[test]
-fn what_is_noted_of_every_real_ledger_is_what_the_typed_decoder_finds() {
-    let (mut ledger, mut total) = (Ledger::default(), 0);
-    for file in real() {
-        let lcm = LedgerCloseMeta::from_xdr(&file.bytes, Limits { depth: 10_000, len: file.bytes.len() });
-        walk(&file.bytes, &mut ledger).expect("a sound ledger");
-        let found: Vec<_> =
-            ledger.contract_entries.iter().map(|entry| (entry.is_state, entry.span.of(&file.bytes).to_vec())).collect();
-        let wanted: Vec<_> = changes_of(&lcm.expect("a sound ledger")).into_iter().filter_map(noted).collect();
-        assert!(found == wanted, "{}: {} noted, {} there", file.file, found.len(), wanted.len());
-        total += found.len();
-    }
-    assert!(total > 300 || real().is_empty(), "{total}");
-}
 
 fn instance(contract: u8, executable: ContractExecutable, storage: Option<ScMap>) -> LedgerEntry {
     entry(LedgerEntryData::ContractData(ContractDataEntry {
@@ -118,7 +29,7 @@ fn instance(contract: u8, executable: ContractExecutable, storage: Option<ScMap>
 }
 
 /// The instance of a contract that runs the WASM whose hash repeats one byte.
-fn runs(contract: u8, wasm: u8) -> LedgerEntry {
+pub fn runs(contract: u8, wasm: u8) -> LedgerEntry {
     instance(contract, ContractExecutable::Wasm(Hash([wasm; 32])), None)
 }
 
@@ -237,8 +148,10 @@ fn a_removal_and_other_data_of_a_contract_are_no_rows() {
     let LedgerEntryData::ContractData(data) = runs(1, 5).data else { unreachable!("it is data") };
     let other_key = ContractDataEntry { key: ScVal::Void, ..data.clone() };
     let other_value = ContractDataEntry { val: ScVal::Void, ..data.clone() };
-    let of_account = ContractDataEntry { contract: ScAddress::Account(AccountId::default()), ..data };
-    let others = [other_key, other_value, of_account].map(|data| CREATED(entry(LedgerEntryData::ContractData(data))));
+    let of_account = ContractDataEntry { contract: ScAddress::Account(AccountId::default()), ..data.clone() };
+    let of_pool = ContractDataEntry { contract: ScAddress::LiquidityPool(PoolId(Hash([1; 32]))), ..data };
+    let others =
+        [other_key, other_value, of_account, of_pool].map(|data| CREATED(entry(LedgerEntryData::ContractData(data))));
     assert_eq!(observed(&[&[LedgerEntryChange::Removed(key)], &others]), []);
 }
 
