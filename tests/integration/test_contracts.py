@@ -104,6 +104,12 @@ def test_what_was_seen_behind_a_gap_is_kept(conn: psycopg.Connection):
     assert held(conn) == [(A, 3, W1), (A, 4, W2), (A, 8, W1)]
 
 
+def test_a_change_that_is_undone_in_its_ledger_is_none(conn: psycopg.Connection):
+    """The last that a ledger says of a contract counts, and it may be what was said before."""
+    merge(conn, [(A, 3, W1), (A, 8, W1), (A, 9, W2)])
+    assert held(conn) == [(A, 3, W1), (A, 9, W2)]
+
+
 def test_only_neighbours_are_read(conn: psycopg.Connection):
     """A contract that has changed a hundred thousand times costs no more than another."""
     conn.execute(

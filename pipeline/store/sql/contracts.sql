@@ -19,8 +19,9 @@ RETURNING wasm_hash, spec
 -- What is staged, but for what says no more than the row before it. A row counts up to the next as far as ledgers were
 -- read without a gap, which is from `since` on: one before that proves nothing, for what lies between may say otherwise.
 WITH staged AS (
-    SELECT *, lag(from_ledger, 1, %(since)s::int4 - 1) OVER (PARTITION BY contract_id ORDER BY from_ledger) AS before
-    FROM pg_temp.ledgerfill_contract_instances
+    SELECT *, lag(from_ledger, 1, %(since)s::int4 - 1) OVER below AS before,
+        lag(contract_id) OVER below IS NOT NULL AND lag(wasm_hash) OVER below IS NOT DISTINCT FROM wasm_hash AS same
+    FROM pg_temp.ledgerfill_contract_instances WINDOW below AS (PARTITION BY contract_id ORDER BY from_ledger)
 )
 INSERT INTO ledgerfill.contract_instances (contract_id, from_ledger, wasm_hash, name)
 SELECT s.contract_id, s.from_ledger, s.wasm_hash, s.name
@@ -29,7 +30,7 @@ LEFT JOIN LATERAL (
     SELECT true AS there, i.wasm_hash FROM ledgerfill.contract_instances i
     WHERE i.contract_id = s.contract_id AND i.from_ledger BETWEEN s.before AND s.from_ledger
     ORDER BY i.from_ledger DESC LIMIT 1) known ON true
-WHERE known.there IS NULL OR known.wasm_hash IS DISTINCT FROM s.wasm_hash
+WHERE NOT s.same AND (known.there IS NULL OR known.wasm_hash IS DISTINCT FROM s.wasm_hash)
 ON CONFLICT DO NOTHING
 
 -- name: set_up
