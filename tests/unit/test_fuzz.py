@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -18,7 +19,11 @@ from hashlib import sha256
 import pytest
 import zstandard
 from decoding import decode, framed
+from made_ledgers import PASSPHRASE, Made, event, ledgers
 from specs import MAGIC, bytes_n, custom, function, option, pair, plain, user
+from stellar_sdk import scval
+from token_events import ADDRESSES, AMOUNTS, CONTRACTS, STRINGS, TOKENS, fields
+from token_rows import SECTIONS
 
 from workers import _decode
 from workers.failures import SourceError
@@ -166,6 +171,32 @@ def archive_bucket(draw: random.Random, batches: list[bytes]) -> None:
         _decode.ledger_header(damaged(draw, batches[0][BATCH_HEAD + 8 :][:600]))
 
 
+@functools.cache
+def token_ledger() -> bytes:
+    """A ledger with events of tokens, which no hash covers."""
+    who, asset = ADDRESSES[:2], STRINGS[0]
+    approve = fields(amount=AMOUNTS[1], live_until_ledger=scval.to_uint32(9))
+    events = [
+        event(CONTRACTS[0], [scval.to_symbol("transfer"), *who, asset], fields(amount=AMOUNTS[1], to_muxed_id=asset)),
+        event(CONTRACTS[2], [scval.to_symbol("mint"), *ADDRESSES[3:5]], AMOUNTS[1]),
+        event(CONTRACTS[2], [scval.to_symbol("approve"), *who], approve),
+        event(CONTRACTS[3], [scval.to_symbol("transfer"), *ADDRESSES[4:]], TOKENS[3]),
+        event(CONTRACTS[3], [scval.to_symbol("approve"), who[0], TOKENS[0]], scval.to_vec([who[1], AMOUNTS[0]])),
+    ]
+    fee = event(CONTRACTS[0], [scval.to_symbol("fee"), who[0]], AMOUNTS[1])
+    (((*_, raw),)) = ledgers(FIRST, [[Made([events], [(0, fee)])]])
+    return raw
+
+
+def token_events(draw: random.Random, _: list[bytes]) -> None:
+    """Events of tokens, in a ledger whose hashes hold."""
+    at = draw.randrange(len(token_ledger()) - 256)
+    raw = token_ledger()
+    raw = raw[:at] + damaged(draw, raw[at : at + 256]) + raw[at + 256 :]
+    chunk = decode(PASSPHRASE, FIRST, FIRST, framed("made", FIRST, [raw]), framed=True, tables=SECTIONS).chunk
+    assert chunk.error is None or isinstance(chunk.error, _decode.CorruptLedger)
+
+
 def numbered(objects: list[bytes]) -> Iterator[tuple[int, bytes]]:
     return zip(range(FIRST, FIRST + LEDGERS), objects, strict=True)
 
@@ -185,7 +216,17 @@ def require_named(decoded: object) -> None:
 @pytest.mark.timeout(SECONDS + 120)
 @pytest.mark.parametrize(
     "door",
-    [batch_of_one, compressed_batch, record_marked, stream_file, object_key, manifest, contract_code, archive_bucket],
+    [
+        batch_of_one,
+        compressed_batch,
+        record_marked,
+        token_events,
+        stream_file,
+        object_key,
+        manifest,
+        contract_code,
+        archive_bucket,
+    ],
 )
 def test_only_named_errors_come_out(door: Callable[[random.Random, list[bytes]], None], batches: list[bytes]):
     """However its bytes are damaged, a door refuses them by name or reads them whole."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_ledgers import PASSPHRASE, Made, event, instance, ledgers
 from stellar_sdk import scval, xdr
 from test_token_rows import last, summed
-from token_events import ADDRESSES, CONTRACTS, I128_MAX, chains
+from token_events import ADDRESSES, CONTRACTS, I128_MAX, QUICK, chains
 from token_rows import Row, decode
 
 FIRST = 5
@@ -40,7 +40,7 @@ def merged(chunks: Sequence[Objects]) -> tuple[list[Row], list[Row], dict[Row, R
     return rows["sep41_state_changes"], rows["sep50_state_changes"], balances, allowances, owners
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, phases=QUICK)
 @given(chain=chains(), cuts=st.sets(st.integers(1, 4)))
 def test_folds_of_the_parts_merge_into_the_fold_of_the_whole(chain: list[list[Made]], cuts: set[int]) -> None:
     """A range in one chunk, in chunks of a ledger, or cut anywhere: history and merged state are the same."""

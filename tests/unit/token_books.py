@@ -237,7 +237,7 @@ def _moved(name: str, giver: Holder | None, taker: Holder | None, data: Value) -
 
 def _approved(owner: Holder, spender: Holder, data: Value) -> list[Side] | None:
     match data.held:
-        case [amount, live_until]:
+        case [Value() as amount, Value() as live_until]:
             pass
         case {"amount": amount, "live_until_ledger": live_until, **more} if "expiration_ledger" not in more:
             pass
@@ -269,7 +269,7 @@ def _approval(name: str, owner: Holder, topic: object, data: Value) -> list[Side
     """The second topic of `approve` is the token or who may move it; the other one is in the data."""
     wanted = {"approve": "token_id" if isinstance(topic, Holder) else "approved", "approve_for_all": "operator"}[name]
     match data.held:
-        case [first, live_until]:
+        case [Value() as first, Value() as live_until]:
             pass
         case dict(fields) if {wanted, "live_until_ledger"} <= fields.keys():
             first, live_until = fields[wanted], fields["live_until_ledger"]
