@@ -12,7 +12,7 @@ import psycopg
 from pipeline.classification import Classifier
 from pipeline.config import SetupSettings
 from pipeline.errors import Refused
-from pipeline.store import contracts, network, stretches, unread
+from pipeline.store import contracts, network, state, stretches, unread
 from pipeline.store.connection import permitted
 from pipeline.store.contracts import Counted
 from pipeline.store.database import Database
@@ -58,6 +58,8 @@ def run(settings: SetupSettings) -> SetUp:
     with closing(database.connect()) as conn:
         passphrase = _network(settings, conn)
         ids = _ids(settings, conn, database, classifier)
+        for table in (table for name in ids for table in classifier.protocol(name).state):
+            state.ensure(conn, table)
         contracts.add(conn, ids, classifier)
         contracts.say(conn, ids, "in_progress")
         try:

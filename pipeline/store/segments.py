@@ -64,11 +64,16 @@ def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> list[Segment]:
     for segment in _absent(conn, list(segments(ledgers))):
         # A transaction each: the locks of a long range's tables would not fit into one.
         with conn.transaction():
-            conn.execute(_SQL["lock"])
+            lock(conn)
             if _absent(conn, [segment]):  # asked again: another maker may have been first
                 _make(conn, segment)
                 made.append(segment)
     return made
+
+
+def lock(conn: psycopg.Connection) -> None:
+    """Be the one who makes tables, for the length of the transaction."""
+    conn.execute(_SQL["lock"])
 
 
 def due(conn: psycopg.Connection) -> list[Segment]:

@@ -8,6 +8,15 @@ from psycopg import sql
 from pipeline.store import queries
 
 _SQL = queries.load("staging")
+_STAGE = {  # what makes the table of a section
+    "contract_specs": "contract_specs",
+    "contract_instances": "contract_instances",
+    "sep41_state_changes": "state_changes",
+    "sep41_balances": "sep41_balances",
+    "sep41_allowances": "sep41_allowances",
+    "sep50_state_changes": "state_changes",
+    "sep50_tokens": "sep50_tokens",
+}
 
 
 def table(section: str) -> sql.Identifier:
@@ -18,5 +27,5 @@ def table(section: str) -> sql.Identifier:
 def copy_into(conn: psycopg.Connection, section: str) -> sql.Composed:
     """Return the COPY that takes a section, whose rows are gone again when the transaction ends."""
     names = {"staged": table(section)}
-    conn.execute(queries.template(_SQL[section], names))
+    conn.execute(queries.template(_SQL[_STAGE[section]], names))
     return queries.template(_SQL["copy"], names)

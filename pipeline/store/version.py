@@ -17,7 +17,7 @@ from typing import Literal
 import psycopg
 
 from pipeline.errors import Refused
-from pipeline.store import queries, schema, version_2, version_3, version_4
+from pipeline.store import queries, schema, version_2, version_3, version_4, version_5
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("version")
@@ -40,6 +40,7 @@ STEPS: tuple[Step, ...] = (
     Step(to=2, title="give costly indexes to segments of ledgers", prepare=version_2.prepare, apply=version_2.apply),
     Step(to=3, title="give each run a history of its steps", apply=version_3.apply),
     Step(to=4, title="keep contracts, their code and their protocols", apply=version_4.apply),
+    Step(to=5, title="keep the history of protocols", apply=version_5.apply),
 )
 
 

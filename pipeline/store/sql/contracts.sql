@@ -31,6 +31,7 @@ LEFT JOIN LATERAL (
     WHERE i.contract_id = s.contract_id AND i.from_ledger BETWEEN s.before AND s.from_ledger
     ORDER BY i.from_ledger DESC LIMIT 1) known ON true
 WHERE NOT s.same AND (known.there IS NULL OR known.wasm_hash IS DISTINCT FROM s.wasm_hash)
+ORDER BY s.contract_id, s.from_ledger -- as all do it: of two jobs that bring the same, one waits for the other
 ON CONFLICT DO NOTHING
 
 -- name: set_up

@@ -13,3 +13,30 @@ CREATE TEMP TABLE IF NOT EXISTS {staged} (wasm_hash bytea NOT NULL, spec bytea) 
 -- The same of instances.
 CREATE TEMP TABLE IF NOT EXISTS {staged} (
     contract_id bytea NOT NULL, from_ledger int4 NOT NULL, wasm_hash bytea, name text) ON COMMIT DELETE ROWS
+
+-- name: state_changes
+-- The history of a protocol.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (
+    certain bool NOT NULL, protocol_id text NOT NULL, operation_id int8 NOT NULL, change_index int4 NOT NULL,
+    contract_id bytea NOT NULL, account bytea NOT NULL, category int2 NOT NULL, reason int2 NOT NULL, amount numeric,
+    token_id bytea, counterparty bytea, muxed_id bytea, live_until_ledger int8,
+    as_of int4 GENERATED ALWAYS AS (operation_id >> 32) STORED) ON COMMIT DELETE ROWS
+
+-- name: sep41_balances
+-- What balances changed by.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (
+    certain bool NOT NULL, contract_id bytea NOT NULL, account bytea NOT NULL, as_of int4 NOT NULL,
+    delta numeric NOT NULL, last_ledger int4 NOT NULL) ON COMMIT DELETE ROWS
+
+-- name: sep41_allowances
+-- What was approved last.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (
+    certain bool NOT NULL, contract_id bytea NOT NULL, owner bytea NOT NULL, spender bytea NOT NULL, as_of int4 NOT NULL,
+    amount numeric NOT NULL, live_until_ledger int8 NOT NULL, last_ledger int4 NOT NULL, operation_id int8 NOT NULL,
+    event_index int4 NOT NULL) ON COMMIT DELETE ROWS
+
+-- name: sep50_tokens
+-- Who owned what last.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (
+    certain bool NOT NULL, contract_id bytea NOT NULL, token_id bytea NOT NULL, as_of int4 NOT NULL, owner bytea,
+    last_ledger int4 NOT NULL, operation_id int8 NOT NULL, event_index int4 NOT NULL) ON COMMIT DELETE ROWS

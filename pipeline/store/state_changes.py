@@ -1,0 +1,37 @@
+"""The history of protocols: a table that only grows, in segments of ledgers as the big tables are."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from pipeline.segments import Segment, segments
+from pipeline.store import queries, staging
+from pipeline.store.segments import bounds, lock, part
+from workers.messages import LedgerRange
+
+TABLE = "state_changes"
+_SQL = queries.load("state_changes")
+
+
+def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
+    """Make the partitions that `ledgers` lack; not within a transaction, for who makes a table waits for others."""
+    for segment in segments(ledgers):
+        if not _there(conn, segment):
+            with conn.transaction():
+                lock(conn)
+                if not _there(conn, segment):  # asked again: another maker may have been first
+                    low, high = bounds(TABLE, segment)
+                    names = {"part": sql.Identifier(part(TABLE, segment)), "low": low, "high": high}
+                    for query in ("make", "attach"):
+                        conn.execute(queries.template(_SQL[query], names))
+
+
+def append(conn: psycopg.Connection, section: str, segment: Segment) -> int:
+    """Append what is staged of a section, all of one segment, and return how many rows these are."""
+    names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}
+    return conn.execute(queries.template(_SQL["append"], names)).rowcount
+
+
+def _there(conn: psycopg.Connection, segment: Segment) -> bool:
+    return conn.execute(_SQL["there"], {"part": part(TABLE, segment)}).fetchone() == (True,)
