@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -205,6 +205,8 @@ class EngineSettings(Settings):
 class JobSettings(SourceSettings, StoreSettings, EngineSettings):
     """A job over a range of ledgers."""
 
+    unflagged: ClassVar[frozenset[str]] = frozenset()  # settings that its command has no flag for
+
     start_ledger: Ledger
     end_ledger: Ledger | None = None  # None: the newest of the source
     report: Path | None = None
@@ -293,6 +295,27 @@ class SetupSettings(JobSettings):
         if self.checkpoint is not None and self.archive is None:
             raise ValueError(f"--checkpoint {self.checkpoint} is of no --archive")
         return self
+
+
+class MigrateSettings(JobSettings):
+    """`migrate`: its range is from where the protocols' cursors stand to the tip of the store."""
+
+    unflagged = frozenset({"end_ledger"})
+
+    start_ledger: Ledger = 1  # of current state alone; not given: the cursors know
+    protocol_ids: Annotated[tuple[ProtocolId, ...], BeforeValidator(_ids)] = Field(alias="protocol_id", min_length=1)
+    until_tip: bool = False
+
+    @property
+    def start_given(self) -> int | None:
+        """The first ledger that was asked for, if any."""
+        return self.start_ledger if "start_ledger" in self.model_fields_set else None
+
+
+class HistorySettings(MigrateSettings):
+    """`migrate history`: it begins with the oldest ledger that live ingestion keeps."""
+
+    unflagged = frozenset({"start_ledger", "end_ledger"})
 
 
 class LakeSettings(SourceSettings):

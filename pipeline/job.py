@@ -31,6 +31,7 @@ from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
+    from pipeline.history import Scribe
     from pipeline.store.swap import Swap
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,10 @@ _INTERRUPTED = Limits(connect_s=3, lock_s=2.0, statement_s=4.0, unacknowledged_s
 class Job(ABC):
     """One run over one range, its lock held; what is particular to a job is in the classes derived from this."""
 
+    job = "backfill"  # as the books have it
     sections: tuple[str, ...]  # what workers write of a ledger
     completes = False  # whether segments of the base tables are completed beside it
+    protocol_ids: tuple[str, ...] = ()  # that it is for, where it is for protocols
 
     def __init__(
         self,
@@ -119,14 +122,20 @@ class Job(ABC):
 
     def _load(self, plan: Plan, this: Run) -> Finish:
         # Here, so that the decision "nothing to do" is there without them.
+        from pipeline.history import Scribe
+
+        with closing(Scribe(self._database.connect, this)) as scribe:
+            return self.work(plan, this, scribe)
+
+    def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
+        """Do what is planned, and return how it ended."""
         from pipeline.engine import Writing, drive
-        from pipeline.history import History, Scribe
+        from pipeline.history import History
         from pipeline.store.commit import Committer
         from pipeline.store.finish import Finisher
 
         connections = self._settings.connections + self._settings.more_connections
         with ExitStack() as stack:
-            scribe = stack.enter_context(closing(Scribe(self._database.connect, this)))  # the last to be closed
             committers = [
                 stack.enter_context(closing(Committer(self._database.connect, this, swap=self.swap)))
                 for _ in range(min(connections, plan.chunk_count()))
@@ -140,7 +149,7 @@ class Job(ABC):
 
             writing = Writing(
                 commits=[self._account.counting(committer.commit) for committer in committers],
-                complete=finisher.finish,
+                complete=finisher.finish if self.completes else None,
                 due=self._due(self._conn),
                 cancel=cancel,
             )
@@ -175,6 +184,8 @@ class Job(ABC):
         if finish.outcome == "success" and lacks:
             error = BackfillError(f"the run ended well, but the store lacks ledgers {', '.join(map(str, lacks))}")
         return RunReport(
+            job=self.job,
+            protocol_ids=self.protocol_ids,
             outcome="failed" if error and finish.outcome == "success" else finish.outcome,
             source=settings.source_shown,
             database=self._database.shown,

@@ -50,6 +50,7 @@ def run(settings: SetupSettings, ranges: list[LedgerRange], observer: Observer) 
 class _Reading(Job):
     """Codes and instances alone, of the ledgers that are unread."""
 
+    job = JOB
     sections = CONTRACTS
 
     def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:

@@ -22,9 +22,9 @@ def resume_command(settings: JobSettings, job: str = "backfill") -> str:
 
     The one exception is a password: it is taken from the environment that has it, or has to come from PGPASSFILE.
     """
-    words = [*program(), job]
+    words = [*program(), *job.split()]
     for name, field in type(settings).model_fields.items():
-        if name in settings.model_fields_set and name not in _OUTPUT_ONLY:
+        if name in settings.model_fields_set - settings.unflagged and name not in _OUTPUT_ONLY:
             words += _words(flag_of(field.alias or name), getattr(settings, name))
     home = os.environ.get("LEDGERFILL_HOME") if settings.database is None else None  # whose embedded store it is
     return (f"LEDGERFILL_HOME={shlex.quote(home)} " if home else "") + shlex.join(words)

@@ -202,6 +202,31 @@ class SetupFlags(JobOutputFlags, EngineFlags, DatabaseFlags, SourceFlags):
     checkpoint: Annotated[int | None, _whole(_PROTOCOLS, "Checkpoint of the archive (its newest).", "LEDGER")] = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MigrateFlags(JobOutputFlags, EngineFlags, DatabaseFlags, SourceFlags):
+    """All that `migrate history` takes."""
+
+    protocol_id: Annotated[
+        list[str] | None,
+        _flag(_PROTOCOLS, "A protocol that is set up. May be repeated.", "ID", negative_iterable=""),
+    ] = None
+    until_tip: Annotated[
+        bool | None,
+        _flag(_PROTOCOLS, "End at the newest ledger of the database, not with live ingestion.", negative=""),
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CurrentStateFlags(MigrateFlags):
+    """All that `migrate current-state` takes."""
+
+    start_ledger: Annotated[
+        int | None, _whole(_PROTOCOLS, "First ledger: sums begin at zero before it. Kept from then on.", "N")
+    ] = None
+
+
 def given(*groups: object) -> Mapping[str, Any]:
     """Return the flags that were given, by the name of their setting; a group that is None holds none."""
     named = {each.name: getattr(group, each.name) for group in groups if is_dataclass(group) for each in fields(group)}

@@ -61,11 +61,11 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport], *, command: st
         try:
             report = job(watch)
         except BackfillError as error:
-            report = watch.report or unreported(settings, error, began=watch.began)
+            report = watch.report or unreported(settings, error, command, began=watch.began)
         except (KeyboardInterrupt, SystemExit) as error:  # before the job had handlers of its own, or behind them
-            report = watch.report or unreported(settings, _interrupted(error), began=watch.began)
+            report = watch.report or unreported(settings, _interrupted(error), command, began=watch.began)
         except Exception as error:  # a fault of the program: the door says so, and the report does, too
-            failed = watch.report or unreported(settings, error, began=True)
+            failed = watch.report or unreported(settings, error, command, began=True)
             write_report(report_json.run_document(failed), settings.report)
             raise
     if report.exit_code and report.outcome != "refused" and not report.complete and report.resume is None:
@@ -78,9 +78,10 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport], *, command: st
     return report.exit_code if written else report.exit_code or 1
 
 
-def unreported(settings: JobSettings, error: Exception, *, began: bool) -> RunReport:
+def unreported(settings: JobSettings, error: Exception, job: str = "backfill", *, began: bool) -> RunReport:
     """Return the report of a run that never began, or ended without one."""
     return RunReport(
+        job=job,
         outcome=_outcome(error, began=began),
         source=settings.source_shown,
         database=settings.database_shown,

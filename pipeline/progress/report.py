@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.actions import Note
     from pipeline.progress.snapshot import Snapshot
 
-Outcome = Literal["success", "failed", "interrupted", "refused"]
+Outcome = Literal["success", "handed_off", "failed", "interrupted", "refused"]
 HELD = 3  # exit code: another run has the store
 
 
@@ -77,6 +77,8 @@ class RunReport:
     """What a run did, however it ended. Everything but the outcome has a default, so that a refused run has one too."""
 
     outcome: Outcome
+    job: str = "backfill"
+    protocol_ids: tuple[str, ...] = ()  # that the job was for
     source: str = ""
     database: str = ""  # no password
     run_id: int | None = None
@@ -114,7 +116,7 @@ class RunReport:
     def exit_code(self) -> int:
         """What the process ends with: never 0 over missing data."""
         match self.outcome:
-            case "success":
+            case "success" | "handed_off":
                 return 1 if self.missing else 0
             case "failed":  # what would have been refused before the start, too; only a held store stays held
                 return HELD if self.error and self.error.exit_code == HELD else 1

@@ -27,7 +27,8 @@ def run_document(report: RunReport) -> dict[str, object]:
     """Return the report of a run as JSON values; ranges are `[first, last]`, both included."""
     return {
         "format": FORMAT,
-        "job": "backfill",
+        "job": report.job,
+        "protocols": list(report.protocol_ids),
         "outcome": report.outcome,
         "exit_code": report.exit_code,
         "run_id": report.run_id,

@@ -44,7 +44,8 @@ def _run_lines(report: RunReport) -> Iterator[str]:
     yield _outcome(report)
     if report.ledgers:
         yield f"  committed  ledgers {ranges(report.committed)} in {units.duration(report.elapsed_s)}"
-        yield f"  rows       {_rows(report.rows)}"
+        if report.rows:
+            yield f"  rows       {_rows(report.rows)}"
         yield f"  speed      {_speed(report)}"
     if report.ledgers and report.limit:
         yield f"  limit      {report.limit}"
@@ -64,9 +65,15 @@ def _run_lines(report: RunReport) -> Iterator[str]:
 def _outcome(report: RunReport) -> str:
     if report.exit_code:
         return f"{report.outcome}: {report.error.message if report.error else 'ledgers are missing'}"
+    where = place(report.database)
+    if report.protocol_ids:
+        what = report.job.removeprefix("migrate ").replace("-", " ")
+        where = f"the {what} of {' and '.join(report.protocol_ids)} in {where}"
+    if report.outcome == "handed_off":
+        return f"done: live ingestion has taken over {where}"
     if not report.ledgers:
-        return f"nothing to do: ledgers {report.wanted} are in {place(report.database)} already"
-    return f"done: ledgers {report.wanted} are in {place(report.database)}"
+        return f"nothing to do: ledgers {report.wanted} are in {where} already"
+    return f"done: ledgers {report.wanted} are in {where}"
 
 
 def _where(error: RunError) -> Iterator[str]:
@@ -86,7 +93,7 @@ def _speed(report: RunReport) -> str:
     return ", ".join(
         (
             f"{units.count(report.rate(report.ledgers))} ledgers/s",
-            f"{units.count(report.rate(report.rows.get('events', 0)))} events/s",
+            *([f"{units.count(report.rate(report.rows['events']))} events/s"] if "events" in report.rows else []),
             f"{units.count(report.rate(sum(report.rows.values())))} rows/s",
             f"{units.size(report.rate(report.plain_bytes))}/s plain",
             f"{units.size(report.rate(report.object_bytes))}/s stored",

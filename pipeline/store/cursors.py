@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from pipeline.actions import ReadyChunk
 from pipeline.errors import BrokenSeam, CursorElsewhere, CursorMissing, CursorTaken, HandedOff
@@ -18,6 +19,7 @@ from workers.messages import LedgerRange
 
 _SQL = queries.load("cursors")
 Kind = Literal["history", "current_state"]
+JOBS: dict[Kind, str] = {"history": "migrate history", "current_state": "migrate current-state"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,54 @@ def read(conn: psycopg.Connection, keys: Sequence[str]) -> dict[str, Cursor]:
     return {row[0]: Cursor(*row) for row in conn.execute(_SQL["read"], {"keys": list(keys)})}
 
 
+def taken_over(conn: psycopg.Connection, protocol_ids: Iterable[str], kind: Kind, tip: int) -> list[str]:
+    """Return those of some protocols whose data up to `tip` is in by the hand of live ingestion."""
+    ids = {key(each, kind): each for each in protocol_ids}
+    found = read(conn, list(ids)).values()
+    return [ids[cursor.key] for cursor in found if cursor.job == LIVE and cursor.value >= tip]
+
+
 def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, run: Run) -> None:
     """Make a cursor at `value`, whose ledger has the hash `known`; one that is here stays as it is."""
     names = {"key": new, "value": value, "hash": known, "job": run.job, "run_id": run.id}
     conn.execute(_SQL["make"], names)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a protocol is."""
+
+    classification: str
+    begins: int | None  # first ledger of the migration; None: it has not begun
+    cursor: Cursor | None
+
+
+def standing(conn: psycopg.Connection, protocol_id: str, kind: Kind) -> Standing | None:
+    """Return how far a protocol is; None: it is not set up."""
+    row = conn.execute(_filled("protocol", kind), {"id": protocol_id}).fetchone()
+    if row is None:
+        return None
+    classification, begins = row
+    name = key(protocol_id, kind)
+    return Standing(classification, begins, read(conn, [name]).get(name))
+
+
+def begin(conn: psycopg.Connection, protocol_id: str, kind: Kind, first: int, known: bytes | None, run: Run) -> None:
+    """Begin a migration at `first`, or go on with one; `known`: hash of the ledger before. In one transaction."""
+    with conn.transaction():
+        conn.execute(_filled("begin", kind), {"id": protocol_id, "first": first})
+        make(conn, key(protocol_id, kind), first - 1, known, run)
+
+
+def say(conn: psycopg.Connection, protocol_ids: Iterable[str], kind: Kind, status: str) -> None:
+    """Write down how far a migration of protocols is."""
+    for each in protocol_ids:
+        conn.execute(_filled("say", kind), {"id": each, "status": status})
+
+
+def _filled(query: str, kind: Kind) -> sql.Composed:
+    names = {"begins": sql.Identifier(f"{kind}_from"), "status": sql.Identifier(f"{kind}_migration_status")}
+    return queries.template(_SQL[query], names)
 
 
 class CursorSwap(Swap):

@@ -10,6 +10,19 @@ INSERT INTO ledgerfill.ingest_store (key, value, hash, job, run_id, epoch, commi
 VALUES (%(key)s, %(value)s, %(hash)s, %(job)s, %(run_id)s, 0, gen_random_uuid())
 ON CONFLICT (key) DO NOTHING
 
+-- name: protocol
+-- How far a protocol is: its classification, and where this migration of it began.
+SELECT classification_status, {begins} FROM ledgerfill.protocols WHERE id = %(id)s
+
+-- name: begin
+-- A migration is under way; where it begins stays as it was said first.
+UPDATE ledgerfill.protocols SET {begins} = coalesce({begins}, %(first)s), {status} = 'in_progress', updated_at = now()
+WHERE id = %(id)s
+
+-- name: say
+-- How far the migration of a protocol is.
+UPDATE ledgerfill.protocols SET {status} = %(status)s, updated_at = now() WHERE id = %(id)s AND {status} <> %(status)s
+
 -- name: swap
 -- The compare-and-swap: a cursor right below the chunk, at the hash that the chunk links to, now stands at its last ledger.
 UPDATE ledgerfill.ingest_store

@@ -1,0 +1,172 @@
+"""The jobs `migrate history` and `migrate current-state`: what protocols make of ledgers that the store has already.
+
+They read these ledgers again from a source, from where each protocol's cursor stands up to the tip, in legs: protocols
+that stand at one ledger go on together.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+
+from pipeline import source
+from pipeline.account import Account
+from pipeline.actions import Finish, ReadyChunk
+from pipeline.config import MigrateSettings
+from pipeline.errors import BackfillError, HandedOff, Refused
+from pipeline.job import Job
+from pipeline.plan import Gap, Plan
+from pipeline.planning import check_held, check_trusted, make_plan
+from pipeline.progress.report import Observer, RunReport
+from pipeline.readiness import Ready, ready, tip
+from pipeline.source import STREAM, OpenSource
+from pipeline.store import books, cursors, network, state, stretches
+from pipeline.store.books import Run
+from pipeline.store.connection import permitted
+from pipeline.store.cursors import JOBS, Kind
+from pipeline.store.database import Database
+from pipeline.store.keeper import Keeper
+from pipeline.store.legs import Leg, LegSwap, next_leg
+from pipeline.store.swap import Swap
+from workers.messages import LedgerRange
+
+if TYPE_CHECKING:
+    from pipeline.history import Scribe
+
+logger = logging.getLogger(__name__)
+_LOOK_S = 1.0  # between two looks for a newer ledger
+
+
+@permitted()
+def run(kind: Kind, settings: MigrateSettings, observer: Observer) -> RunReport:
+    """Bring protocols from where they stand to the tip, and return how it went; being there already is a success.
+
+    Raises `Refused` before anything was begun, and `RunHeld` when another run has one of the protocols.
+    """
+    database = Database(settings)
+    if settings.source.startswith(STREAM) and not settings.until_tip:
+        raise Refused("a stream ends, and live ingestion does not take over from it: give --until-tip")
+    with ExitStack() as stack:
+        conn = stack.enter_context(closing(database.connect()))
+        ready(kind, settings, database, conn)  # before the lock, too: who is refused shall not wait for it
+        this = books.new_run(conn, job=JOBS[kind])
+        for each in sorted(set(settings.protocol_ids)):
+            lock = f"the {kind.replace('_', ' ')} of {each}"
+            stack.enter_context(closing(Keeper(database.connect, this, lock=lock)))
+        found = ready(kind, settings, database, conn)
+        account = Account(observer, server=database.embedded.pid() if database.embedded else None)
+        left = {"start_ledger": found.left.first, "end_ledger": found.left.last}
+        opened = stack.enter_context(source.opened(narrowed := settings.model_copy(update=left), database.home))
+        network.check(conn, opened.network_passphrase)
+        check_trusted(narrowed, opened.wanted)
+        check_held(narrowed, conn)
+        job = _Migration(narrowed, database, replace(opened, wanted=found.wanted), conn, account, found)
+        report = job.carry_out(this, observer)
+        observer.finished(report)
+        return report
+
+
+class _Migration(Job):
+    """Protocols, from where their cursors stand to the tip."""
+
+    def __init__(
+        self,
+        settings: MigrateSettings,
+        database: Database,
+        opened: OpenSource,
+        conn: psycopg.Connection,
+        account: Account,
+        found: Ready,
+    ) -> None:
+        """Look at what is done already."""
+        self._kind, self._found = found.kind, found
+        self._left = {each.id: each for each in found.protocols}  # that live ingestion has not taken over
+        self._until_tip = settings.until_tip
+        self._leg: Leg | None = None
+        self.job, self.protocol_ids = JOBS[found.kind], tuple(self._left)
+        super().__init__(settings, database, opened, conn, account)
+
+    def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
+        """Return the ledgers that one of the protocols lacks; one in the hands of live ingestion lacks none."""
+        if not self._left:
+            return ()
+        standing = cursors.read(conn, [cursors.key(each, self._kind) for each in self._left])
+        lowest, last = self._found.lowest(standing, self._left), self._source.wanted.last
+        if lowest.value >= last:
+            return ()
+        known = stretches.hashes(conn, [lowest.value, last])
+        below = lowest.hash or known.get(lowest.value)
+        return (Gap(ledgers=LedgerRange(lowest.value + 1, last), below=below, above=known.get(last)),)
+
+    def begin(self, this: Run) -> Plan:
+        """Plan, and begin in the books: from here on where a protocol began stays as it is."""
+        if self._kind == "current_state":
+            for protocol in self._found.protocols:
+                for table in protocol.state:
+                    state.ensure(self._conn, table)
+        plan = super().begin(this)
+        known = stretches.hashes(self._conn, [first - 1 for first in self._found.firsts.values()])
+        for each, first in self._found.firsts.items():
+            cursors.begin(self._conn, each, self._kind, first, known.get(first - 1), this)
+        return plan
+
+    def go_on(self, plan: Plan, this: Run, observer: Observer) -> RunReport:
+        """Carry out what was begun, and write down how it ended, also with each protocol."""
+        try:
+            report = super().go_on(plan, this, observer)
+        except Exception:
+            self._say("failed")
+            raise
+        if report.outcome != "interrupted":  # which stays in progress
+            self._say("failed" if report.exit_code else "success")
+        return report
+
+    def _say(self, status: str) -> None:
+        # Where it fails, that is the lesser trouble: the next run says it.
+        with suppress(BackfillError, psycopg.Error), closing(self._database.connect()) as conn:
+            cursors.say(conn, self.protocol_ids, self._kind, status)
+
+    def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
+        """Go leg by leg, to the tip or until live ingestion has taken over every protocol."""
+        while self._next_leg():
+            assert self._leg is not None  # noqa: S101 - by `_next_leg`
+            self.sections = self._leg.sections
+            if not (plan.gaps and plan.gaps[0].ledgers == self._leg.gap.ledgers):
+                plan = make_plan(self._settings, self._source, (self._leg.gap,))
+            finish = super().work(plan, this, scribe)
+            if finish.outcome != "success" and not isinstance(finish.error, HandedOff):
+                return finish
+        return Finish("success")
+
+    def _next_leg(self) -> bool:
+        """Find the next leg; without an end, wait for one. Return False where there is none any more."""
+        while True:
+            with closing(self._database.connect()) as conn:
+                last = self._source.wanted.last
+                for each in cursors.taken_over(conn, self._left, self._kind, last):
+                    logger.info("live ingestion has taken over the %s of %s", self._kind.replace("_", " "), each)
+                    del self._left[each]
+                self._leg = next_leg(conn, self._kind, self._left.values(), last)
+                if self._leg or self._until_tip or not self._left:
+                    return self._leg is not None
+                if (newest := tip(conn)) > last:
+                    self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
+                    continue
+            time.sleep(_LOOK_S)
+
+    def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
+        """Return the swap of the leg's cursors."""
+        assert self._leg is not None  # noqa: S101 - chunks are of a leg
+        return LegSwap(chunk, run, commit_id, leg=self._leg)
+
+    def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:
+        """Return the report; handed off where live ingestion has taken over every protocol."""
+        report = super().report(finish, lacks)
+        handed_off = report.outcome == "success" and not self._left
+        return replace(report, outcome="handed_off") if handed_off else report

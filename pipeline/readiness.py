@@ -1,0 +1,110 @@
+"""Whether protocols are ready to be migrated, and over which ledgers; else it is refused, with what puts it right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from pipeline.classification import Classifier
+from pipeline.config import MigrateSettings
+from pipeline.errors import Refused
+from pipeline.progress.report_text import place
+from pipeline.store import cursors, stretches, tokens, unread
+from pipeline.store.cursors import Cursor, Kind
+from pipeline.store.database import Database
+from workers.messages import LedgerRange
+from workers.protocols import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Protocols that are ready, the first ledger of each, and how far they are."""
+
+    kind: Kind
+    protocols: tuple[Protocol, ...]
+    firsts: Mapping[str, int]  # by protocol
+    standing: Mapping[str, Cursor]  # by key
+    tip: int
+
+    def lowest(self, standing: Mapping[str, Cursor], ids: Iterable[str]) -> Cursor:
+        """Return the lowest cursor of some protocols; one that is not there yet stands right below its first ledger."""
+        new = (Cursor(cursors.key(each, self.kind), self.firsts[each] - 1, None, "", 0) for each in ids)
+        return min((standing.get(cursor.key, cursor) for cursor in new), key=lambda cursor: cursor.value)
+
+    @property
+    def wanted(self) -> LedgerRange:
+        """All that belongs to them, up to the tip."""
+        return LedgerRange(min(self.tip, *self.firsts.values()), self.tip)
+
+    @property
+    def left(self) -> LedgerRange:
+        """What is not done of it; the tip alone where all is."""
+        return LedgerRange(min(self.lowest(self.standing, self.firsts).value + 1, self.tip), self.tip)
+
+
+def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psycopg.Connection) -> Ready:
+    """Return how far the protocols are that settings name. Raises `Refused` where one is not ready."""
+    classifier, where = Classifier(), place(database.shown)
+    ids = sorted(set(settings.protocol_ids))
+    protocols = tuple(classifier.protocol(each) for each in ids)
+    held = stretches.held(conn)
+    if not held:
+        raise Refused(
+            f"there are no ledgers in {where}: ledgerfill backfill --source {settings.source_shown} comes first"
+        )
+    newest, firsts, standing = held[-1].ledgers, {}, {}
+    for protocol in protocols:
+        found = _ready(kind, protocol, conn, where)
+        if found.cursor is not None:
+            standing[found.cursor.key] = found.cursor
+        given = newest.first if kind == "history" else settings.start_given
+        firsts[protocol.id] = _first(kind, protocol.id, found, given, newest.last, where)
+    return Ready(kind, protocols, firsts, standing, newest.last)
+
+
+def tip(conn: psycopg.Connection) -> int:
+    """Return the newest ledger of the store; 0 where there is none."""
+    held = stretches.held(conn)
+    return held[-1].ledgers.last if held else 0
+
+
+def _ready(kind: Kind, protocol: Protocol, conn: psycopg.Connection, where: str) -> cursors.Standing:
+    """Return how far a protocol is. Raises `Refused` unless it is set up and classified."""
+    setup = f"ledgerfill setup --protocol-id {protocol.id}"
+    if not tokens.sections(protocol, kind):
+        raise Refused(f"nothing makes rows of protocol {protocol.id}: only SEP41 and SEP50 can be migrated")
+    found = cursors.standing(conn, protocol.id, kind)
+    if found is None:
+        raise Refused(f"protocol {protocol.id} is not set up in {where}: {setup}")
+    if found.classification != "success":
+        more = " --source URL" if unread.ranges(conn) else ""
+        raise Refused(
+            f"contracts in {where} are not classified for {protocol.id} (status {found.classification}): {setup}{more}"
+        )
+    if found.begins is not None and found.cursor is None:
+        raise Refused(
+            f"the migration of {protocol.id} began with ledger {found.begins}, but its cursor "
+            f"{cursors.key(protocol.id, kind)} is gone from {where}: restore the database from a backup"
+        )
+    return found
+
+
+def _first(kind: Kind, protocol_id: str, found: cursors.Standing, given: int | None, newest: int, where: str) -> int:
+    """Return the first ledger of a migration: where it began, or where it shall begin."""
+    if found.begins is not None:
+        if kind == "current_state" and given not in (None, found.begins):
+            raise Refused(
+                f"the current state of {protocol_id} began with ledger {found.begins}, and --start-ledger is {given}: "
+                f"leave it away, or give --start-ledger {found.begins}"
+            )
+        return found.begins
+    if given is None:
+        raise Refused(f"--start-ledger is missing: the current state of {protocol_id} has not begun yet")
+    if given > newest:
+        raise Refused(
+            f"--start-ledger {given} is beyond the tip, ledger {newest} of {where}: "
+            f"ledgerfill backfill --start-ledger {newest + 1} --end-ledger {given} comes first"
+        )
+    return given

@@ -1,0 +1,74 @@
+"""A leg of a migration: protocols that stand at one ledger go on together, up to the next one or the tip."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+
+from pipeline.actions import ReadyChunk
+from pipeline.classification import Classifier
+from pipeline.plan import Gap
+from pipeline.segments import Segment
+from pipeline.store import contracts, cursors, state_changes, stretches, tokens
+from pipeline.store.books import Run
+from pipeline.store.cursors import CursorSwap, Kind
+from workers.messages import CONTRACTS, LedgerRange
+from workers.protocols import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Which protocols, over which ledgers."""
+
+    kind: Kind
+    protocols: tuple[Protocol, ...]
+    gap: Gap
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """What workers make of its ledgers; of contracts, too, for what is new in a ledger counts in it."""
+        return (*CONTRACTS, *(each for protocol in self.protocols for each in tokens.sections(protocol, self.kind)))
+
+
+def next_leg(conn: psycopg.Connection, kind: Kind, protocols: Collection[Protocol], tip: int) -> Leg | None:
+    """Return the leg that comes next of protocols whose cursors are here; None: all stand at the tip or beyond."""
+    keys = {cursors.key(each.id, kind): each for each in protocols}
+    found = cursors.read(conn, list(keys))
+    values = sorted({cursor.value for cursor in found.values() if cursor.value < tip})
+    if not values:
+        return None
+    lowest, last = values[0], values[1] if len(values) > 1 else tip
+    below = next(cursor.hash for cursor in found.values() if cursor.value == lowest)
+    known = stretches.hashes(conn, [lowest, last])
+    gap = Gap(ledgers=LedgerRange(lowest + 1, last), below=below or known.get(lowest), above=known.get(last))
+    return Leg(kind, tuple(keys[key] for key, cursor in found.items() if cursor.value == lowest), gap)
+
+
+class LegSwap(CursorSwap):
+    """The cursors of a leg; its rows become history or state of its protocols."""
+
+    def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, leg: Leg) -> None:
+        """Take the leg."""
+        super().__init__(chunk, run, commit_id, protocol_ids=[each.id for each in leg.protocols], kind=leg.kind)
+        self._leg = leg
+
+    def make_room(self, conn: psycopg.Connection) -> None:
+        """Have the partition of the history."""
+        if self._leg.kind == "history":
+            state_changes.ensure(conn, self.chunk.ledgers)
+
+    def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
+        """Merge contracts first: what the chunk itself says of them decides about its rows."""
+        contracts.merge(conn, staged, self.since(conn), classifier)
+        self.merged = {}
+        segment = Segment.of(self.chunk.ledgers.first)
+        for protocol in self._leg.protocols:
+            if self._leg.kind == "history":
+                written = tokens.append(conn, protocol, staged, segment)
+            else:
+                written = tokens.fold(conn, protocol, staged)
+            for table, rows in written.items():
+                self.merged[table] = self.merged.get(table, 0) + rows

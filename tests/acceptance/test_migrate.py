@@ -1,0 +1,285 @@
+"""Migrations for real: state and history are those of books kept by hand, however they are cut, killed and resumed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from lakes import CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, core_ledgers, key, mend, write_lake
+from program import Program, wait_for
+from stellar_sdk import xdr
+from token_books import ALLOWANCE, BALANCE, Books
+
+STATE = ("migrate", "current-state")
+HISTORY = ("migrate", "history")
+BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
+STREAMS = ("core-9de975c631418bb4", "core-d1522d4667822bc2", "core-221f1cad327fb891", "core-fdce9caeb61c5f3a")
+CORE = STREAMS[0]
+Rows = list[tuple[Any, ...]]
+CHANGES = """
+    SELECT protocol_id, operation_id, change_index, contract_id, account, category, reason, amount, token_id,
+        counterparty, muxed_id, live_until_ledger
+    FROM ledgerfill.state_changes ORDER BY operation_id, change_index, protocol_id
+"""
+
+
+def fold(ledgers: dict[int, bytes]) -> tuple[Rows, Rows, Rows]:
+    """Return history, balances and allowances of these ledgers; every token of the streams is an asset's."""
+    books = Books(CORE_PASSPHRASE)
+    for raw in ledgers.values():
+        books.add(xdr.LedgerCloseMeta.from_xdr_bytes(raw))
+    changes = sorted((row[1:] for row in books.history["SEP41"] if row[0]), key=lambda row: row[1:3])
+    balances: dict[Any, tuple[int, int]] = {}
+    allowances: dict[Any, tuple[int, ...]] = {}
+    for _, operation, _, contract, account, category, _, amount, _, other, _, live_until in changes:
+        ledger = operation >> 32
+        if category == BALANCE:
+            balances[contract, account] = (balances.get((contract, account), (0, 0))[0] + amount, ledger)
+        if category == ALLOWANCE:
+            allowances[contract, account, other] = (amount, live_until, ledger)
+    return (
+        changes,
+        sorted((*who, *held) for who, held in balances.items() if held[0]),
+        sorted((*who, *held) for who, held in allowances.items() if held[0]),
+    )
+
+
+def rows(program: Program, query: str) -> Rows:
+    with psycopg.connect(program.database or "") as conn:
+        return [tuple(row) for row in conn.execute(query)]  # type: ignore[call-overload]
+
+
+def state(program: Program) -> tuple[Rows, Rows]:
+    names = ("sep41_balances", "sep41_allowances")
+    return tuple(rows(program, f"SELECT * FROM ledgerfill.{name} ORDER BY 1, 2, 3") for name in names)  # type: ignore
+
+
+def cursor(program: Program, kind: str = "current_state", protocol: str = "SEP41") -> int:
+    found = rows(program, f"SELECT value FROM ledgerfill.ingest_store WHERE key = 'protocol_{protocol}_{kind}_cursor'")
+    return found[0][0] if found else 0
+
+
+def statuses(program: Program, kind: str = "current_state") -> list[str]:
+    return [row[0] for row in rows(program, f"SELECT {kind}_migration_status FROM ledgerfill.protocols ORDER BY id")]
+
+
+def ended_well(program: Program, *arguments: object) -> str:
+    ended = program(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture
+def classified(filled: Program) -> Program:
+    """A store that holds the core lake, with both protocols set up."""
+    ended_well(filled, "setup", *BOTH)
+    return filled
+
+
+@pytest.fixture
+def flags(core_lake: Path) -> Sequence[object]:
+    return ("--source", core_lake, *BOTH, "--until-tip", "--workers", 2)
+
+
+@pytest.fixture
+def begin() -> Sequence[object]:
+    return ("--start-ledger", FIRST)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_state_and_history_are_those_of_a_serial_fold(ledgerfill: Program, shared: Path, name: str):
+    """Balances, allowances and every change of real streams equal what the tests' own books say."""
+    source = ("--source", f"stream:{shared}/ledgers/streams/{name}.xdr", "--network-passphrase", CORE_PASSPHRASE)
+    ended_well(ledgerfill, "backfill", *source, "--start-ledger", FIRST)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *STATE, *source, *BOTH, "--start-ledger", FIRST, "--until-tip")
+    ended_well(ledgerfill, *HISTORY, *source, *BOTH, "--until-tip")
+    changes, balances, allowances = fold(core_ledgers(shared, name))
+    assert changes
+    assert rows(ledgerfill, CHANGES) == changes
+    assert state(ledgerfill) == (balances, allowances)
+    assert statuses(ledgerfill) == statuses(ledgerfill, "history") == ["success", "success"]
+
+
+@pytest.mark.parametrize(("workers", "chunk"), [(1, 1), (2, 3), (3, 7)])
+def test_cuts_and_kills_change_no_row(classified: Program, core_lake: Path, shared: Path, workers: int, chunk: int):
+    """A coordinator killed in the midst, and the same command again: the same rows as of the serial fold."""
+    sizes = ("--source", core_lake, *BOTH, "--until-tip", "--workers", workers, "--chunk-ledgers", chunk)
+    (core_lake / key(30)).unlink()
+    for command, kind in (((*STATE, "--start-ledger", FIRST), "current_state"), (HISTORY, "history")):
+        running = classified.start(*command, *sizes)
+        wait_for(lambda kind=kind: cursor(classified, kind) > 30 - 2 * chunk)
+        running.send(signal.SIGKILL)
+        running.process.communicate()
+        assert statuses(classified, kind) == ["in_progress"] * 2
+    mend(core_lake, shared, 30)
+    for command in ((*STATE, "--start-ledger", FIRST), HISTORY):
+        _, report = classified.report(*command, *sizes)
+        assert (report["outcome"], report["missing"]) == ("success", [])
+        assert report["held_before"][0][0] == FIRST
+        assert "nothing to do" in ended_well(classified, *command, *sizes)
+    changes, *made = fold(core_ledgers(shared))
+    assert rows(classified, CHANGES) == changes
+    assert list(state(classified)) == made
+    assert statuses(classified) == statuses(classified, "history") == ["success", "success"]
+
+
+def test_protocols_behind_catch_up_in_legs(ledgerfill: Program, core_lake: Path, shared: Path):
+    """A protocol that comes later goes alone up to where the other stands, and from there they go together."""
+    source, one = ("--source", core_lake), ("--protocol-id", "SEP50")
+    ended_well(ledgerfill, "backfill", *source, "--start-ledger", FIRST, "--end-ledger", 20)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *STATE, *source, *one, "--start-ledger", FIRST, "--until-tip")
+    ended_well(ledgerfill, "backfill", *source, "--start-ledger", FIRST)
+    _, report = ledgerfill.report(*STATE, *source, *BOTH, "--start-ledger", FIRST, "--until-tip", "--chunk-ledgers", 50)
+    assert report["outcome"] == "success"
+    chunks = rows(ledgerfill, f"SELECT first, last FROM ledgerfill.backfill_chunks WHERE run_id = {report['run_id']}")
+    assert sorted(chunks) == [(FIRST, 20), (21, LAST)]
+    assert list(state(ledgerfill)) == list(fold(core_ledgers(shared))[1:])
+
+
+def test_sums_begin_at_the_start_ledger(classified: Program, flags, shared: Path):
+    """What came before the first ledger is not in the balances, which may be negative then; it is kept from then on."""
+    ended_well(classified, *STATE, *flags, "--start-ledger", 20)
+    later = {ledger: raw for ledger, raw in core_ledgers(shared).items() if ledger >= 20}
+    assert list(state(classified)) == list(fold(later)[1:])
+    assert "nothing to do" in ended_well(classified, *STATE, *flags)
+    other = classified(*STATE, *flags, "--start-ledger", 19)
+    assert other.returncode == 2
+    assert "began with ledger 20, and --start-ledger is 19" in other.stderr
+
+
+def test_what_is_not_ready_is_refused_with_its_command(ledgerfill: Program, core_lake: Path, flags, begin):
+    """Without ledgers, protocol, classification or first ledger nothing is begun: what comes first is said."""
+
+    def refusal(*arguments: object) -> str:
+        ended = ledgerfill(*STATE, *flags, *arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        return ended.stderr
+
+    assert f"ledgerfill backfill --source {core_lake} comes first" in refusal(*begin)
+    ended_well(ledgerfill, "backfill", "--source", core_lake, "--start-ledger", FIRST, "--end-ledger", 20)
+    assert "protocol SEP41 is not set up" in (said := refusal(*begin))
+    assert "ledgerfill setup --protocol-id SEP41" in said
+    ended_well(ledgerfill, "setup", *BOTH)
+    assert "--start-ledger is missing" in refusal()
+    assert "--start-ledger 21 is beyond the tip, ledger 20" in refusal("--start-ledger", 21)
+    with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+        conn.execute("UPDATE ledgerfill.protocols SET classification_status = 'failed'")
+    assert "not classified for SEP41 (status failed): ledgerfill setup --protocol-id SEP41" in refusal(*begin)
+    assert "no plug-in for protocol VOTES is installed" in refusal(*begin, "--protocol-id", "VOTES")
+    assert statuses(ledgerfill) == ["not_started"] * 2
+    assert rows(ledgerfill, "SELECT count(*) FROM ledgerfill.ingest_store") == [(0,)]
+
+
+def test_another_history_is_refused(classified: Program, shared: Path, tmp_path: Path, flags, begin):
+    """A source whose ledgers are not those of the store makes no state."""
+    other = write_lake(tmp_path / "other", {**core_ledgers(shared), **core_ledgers(shared, OTHER_CHAIN)})
+    ended = classified(*STATE, "--source", other, *flags[2:], *begin)
+    assert ended.returncode in (1, 2)
+    assert "follows" in ended.stderr
+    assert cursor(classified) < 28
+
+
+def test_a_second_run_is_held_off(classified: Program, core_lake: Path, shared: Path, flags, begin):
+    """One run a job and protocol: the holder is named, exit code 3; the history of the same protocol may go on."""
+    (core_lake / key(30)).unlink()
+    running = classified.start(*STATE, *flags, *begin)
+    wait_for(lambda: cursor(classified) > 0)
+    second = classified(*STATE, "--source", core_lake, "--protocol-id", "SEP50", "--until-tip", *begin)
+    assert second.returncode == 3
+    assert f"the current state of SEP50 is held by process {running.pid} on" in second.stderr
+    history = classified.start(*HISTORY, *flags)
+    wait_for(lambda: cursor(classified, "history") > 0)
+    mend(core_lake, shared, 30)
+    for each in (running, history):
+        ended = each.result()
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_an_interrupted_migration_says_how_to_resume(classified: Program, core_lake: Path, shared: Path, flags, begin):
+    """SIGTERM ends it with 143, in progress; the command that it prints goes on to the end."""
+    (core_lake / key(30)).unlink()
+    running = classified.start(*STATE, *flags, *begin)
+    wait_for(lambda: cursor(classified) > 0)
+    running.send(signal.SIGTERM)
+    ended = running.result()
+    assert ended.returncode == 143
+    assert statuses(classified) == ["in_progress"] * 2
+    mend(core_lake, shared, 30)
+    resume = ended.stdout.split("resume     the same command goes on from there:\n", 1)[1].splitlines()[0]
+    assert "migrate current-state" in resume
+    again = classified.shell(resume.strip())
+    assert again.returncode == 0, again.stderr
+    assert list(state(classified)) == list(fold(core_ledgers(shared))[1:])
+
+
+def test_a_failed_migration_is_said_to_have_failed(classified: Program, core_lake: Path, shared: Path, flags, begin):
+    """A ledger that never turns up ends it with 1, everything before it kept; the same command goes on from there."""
+    (core_lake / key(30)).unlink()
+    ended = classified(*STATE, *flags, *begin, "--hole-deadline", 1)
+    assert ended.returncode == 1
+    assert cursor(classified) == 29
+    assert statuses(classified) == ["failed"] * 2
+    mend(core_lake, shared, 30)
+    ended_well(classified, *STATE, *flags, *begin)
+    assert list(state(classified)) == list(fold(core_ledgers(shared))[1:])
+    assert statuses(classified) == ["success"] * 2
+
+
+TAKE_OVER = """
+    UPDATE ledgerfill.ledger_stretches SET last = 46, job = 'live';
+    UPDATE ledgerfill.ingest_store SET value = 46, job = 'live', commit_id = gen_random_uuid()
+    WHERE value = 45 AND key ~ '_current_state_'
+"""
+
+
+def test_it_ends_when_live_ingestion_has_taken_over(classified: Program, core_lake: Path, begin):
+    """Without --until-tip it waits at the tip until live ingestion has written the next ledger of every protocol."""
+    path = classified.home.parent / "report.json"
+    running = classified.start(*STATE, "--source", core_lake, *BOTH, *begin, "--report", path)
+    wait_for(lambda: cursor(classified) == cursor(classified, protocol="SEP50") == LAST)
+    assert not running.ended()
+    with psycopg.connect(classified.database or "") as conn:
+        conn.execute(TAKE_OVER)
+    ended = running.result()
+    assert ended.returncode == 0, ended.stderr
+    assert '"outcome": "handed_off"' in path.read_text()
+    assert "live ingestion has taken over the current state of SEP41 and SEP50" in ended.stdout
+    assert statuses(classified) == ["success"] * 2
+
+
+def test_one_protocol_goes_on_when_the_other_is_handed_over(
+    ledgerfill: Program, core_lake: Path, shared: Path, begin: Sequence[object]
+):
+    """A swap that is lost to live ingestion for one protocol leaves the ledger to be written for the other."""
+
+    def by_live(stretch: int, protocol: str, value: int) -> str:
+        return f"""
+            UPDATE ledgerfill.ledger_stretches SET last = {stretch}, job = 'live';
+            UPDATE ledgerfill.ingest_store SET value = {value}, job = 'live', commit_id = gen_random_uuid()
+            WHERE key = 'protocol_{protocol}_current_state_cursor' AND value = {value} - 1
+        """
+
+    ended_well(ledgerfill, "backfill", "--source", core_lake, "--start-ledger", FIRST, "--end-ledger", 40)
+    ended_well(ledgerfill, "setup", *BOTH)
+    (core_lake / key(41)).unlink()
+    running = ledgerfill.start(*STATE, "--source", core_lake, *BOTH, *begin)
+    wait_for(lambda: cursor(ledgerfill) == 40)
+    with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+        conn.execute("UPDATE ledgerfill.ledger_stretches SET last = 41, job = 'live'")
+        wait_for(running.workers)
+        conn.execute(by_live(41, "SEP50", 41))
+        mend(core_lake, shared, 41)
+        wait_for(lambda: cursor(ledgerfill) == 41)
+        conn.execute(by_live(42, "SEP41", 42))
+    ended = running.result()
+    assert ended.returncode == 0, ended.stderr
+    found = rows(ledgerfill, "SELECT value, job FROM ledgerfill.ingest_store ORDER BY key")
+    assert found == [(42, "live"), (41, "live")]
+    some = {ledger: raw for ledger, raw in core_ledgers(shared).items() if ledger <= 41}
+    assert list(state(ledgerfill)) == list(fold(some)[1:])
