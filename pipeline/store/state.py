@@ -24,6 +24,10 @@ _TYPES: dict[str, LiteralString] = {
     "u32": "bigint",
     "ledger": "integer",
 }
+_SHOWN: dict[str, LiteralString] = {  # to people, where it is not as it stands
+    "contract": "ledgerfill.strkey('\\x10'::bytea || {0}) AS {0}",
+    "address": "ledgerfill.strkey({0}) AS {0}",
+}
 _FOLDS: dict[str, LiteralString] = {
     "sum": "sum({})",
     "max": "max({})",
@@ -38,10 +42,15 @@ _EMPTY: dict[str, LiteralString] = {"zero": "state.{} = 0", "null": "state.{} IS
 
 
 def ensure(conn: psycopg.Connection, table: StateTable) -> None:
-    """Make the table unless it stands. Raises `Refused` where one stands with other columns than declared."""
+    """Make the table, and a view for people, unless it stands.
+
+    Raises `Refused` where one stands with other columns than declared.
+    """
     found = conn.execute(_SQL["standing"], {"table": table.name}).fetchall()
     if not found:
-        conn.execute(create(table))
+        with conn.transaction():
+            conn.execute(create(table))
+            conn.execute(queries.template(_SQL["show"], _names(table)))
         return
     if found != (declared := _columns(table)):
         stands, wants = (
@@ -84,12 +93,16 @@ def _columns(table: StateTable) -> list[tuple[str, LiteralString, bool]]:
 
 def _names(table: StateTable) -> dict[str, sql.Composable]:
     keys = [key.name for key in table.key]
+    kinds: list[tuple[str, str]] = [(key.name, key.type) for key in table.key]
+    kinds += [(value.name, value.type) for value in table.values]
     columns = (
         sql.SQL("{} {} NOT NULL" if required else "{} {}").format(sql.Identifier(name), sql.SQL(kind))
         for name, kind, required in _columns(table)
     )
     return {
         "table": sql.Identifier(table.name),
+        "view": sql.Identifier(f"{table.name}_readable"),
+        "shown": _each(", ", [(_SHOWN.get(kind, "{0}"), name) for name, kind in kinds]),
         "staged": staged(table),
         "columns": sql.SQL(", ").join(columns),
         "key": _each(", ", [("{}", name) for name in keys]),

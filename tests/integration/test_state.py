@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from stellar_sdk import StrKey
 
 from pipeline.errors import Refused
 from pipeline.store import state
@@ -156,6 +157,15 @@ def test_tables_of_each_protocol_can_be_made(conn: psycopg.Connection, protocol)
         state.ensure(conn, table)
         state.ensure(conn, table)
         assert folded_by_database(conn, table, []) == set()
+
+
+def test_people_read_strkeys(conn: psycopg.Connection) -> None:
+    """Beside each table stands a view with the same columns, contracts and addresses as strkeys in it."""
+    state.ensure(conn, TOKENS)
+    conn.execute("INSERT INTO ledgerfill.sep50_tokens VALUES (%s, 7, %s, 9)", (bytes(32), b"\x30" + bytes(32)))
+    found = conn.execute("SELECT contract_id, token_id, owner, last_ledger FROM ledgerfill.sep50_tokens_readable")
+    contract, account = StrKey.encode_contract(bytes(32)), StrKey.encode_ed25519_public_key(bytes(32))
+    assert found.fetchall() == [(contract, 7, account, 9)]
 
 
 def test_sums_hold_many_extremes(conn: psycopg.Connection) -> None:

@@ -9,9 +9,10 @@ import handmade
 import psycopg
 import pytest
 from handmade import int4, int8
+from stellar_sdk import StrKey
 
 from pipeline.segments import Segment
-from pipeline.store import staging, state, state_changes, tokens
+from pipeline.store import segments, staging, state, state_changes, tokens
 from workers.messages import LedgerRange
 from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
@@ -145,3 +146,22 @@ def test_a_token_id_is_a_number_of_any_unsigned_type(conn: psycopg.Connection, k
     number = 2 ** (8 * size) - 1
     query = "SELECT ledgerfill.scval_unsigned(%s)"
     assert conn.execute(query, [struct.pack(">I", kind) + number.to_bytes(size, "big")]).fetchone() == (number,)
+
+
+def test_people_read_the_history(conn: psycopg.Connection):
+    """The view of the history has its ledger, strkeys, and categories and reasons in words."""
+    place = "'SEP41', %s, 3, %s, %s, 2, 6, 5, NULL, %s, %s, 99"
+    state_changes.ensure(conn, LedgerRange(9, 9))
+    segments.ensure(conn, LedgerRange(9, 9))
+    conn.execute("INSERT INTO ledgerfill.ledgers VALUES (9, '', '', 'epoch', 22, 0, 0, 0, 0)")
+    values = (handmade.toid(9, 2, 1), bytes(32), ALICE, BOB, token_id(7))
+    conn.execute(f"INSERT INTO ledgerfill.state_changes VALUES ({place})", values)
+    query = """
+        SELECT ledger, transaction, operation, contract, account, category, reason, amount, counterparty, muxed_id
+        FROM ledgerfill.state_changes_readable"""
+    contract, *accounts = (
+        StrKey.encode_contract(bytes(32)),
+        *map(StrKey.encode_ed25519_public_key, (ALICE[1:], BOB[1:])),
+    )
+    wanted = (9, 2, 1, contract, accounts[0], "allowance", "approve", 5, accounts[1], "7")
+    assert conn.execute(query).fetchall() == [wanted]

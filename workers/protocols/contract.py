@@ -16,7 +16,7 @@ DeleteAt = Literal["zero", "null"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _SYMBOL = re.compile(r"[A-Za-z0-9_]{1,32}")  # what an event's first topic can be: an SCSymbol
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,55}")  # the engine puts a word before it, and PostgreSQL cuts at 63
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,53}")  # the engine puts a word before or behind it, and PostgreSQL cuts at 63
 _PLACE = {"operation_id", "change_index"}  # the engine's own columns of rows on their way into a state table
 _NUMBERS = {"integer", "u32", "ledger"}
 

@@ -4,6 +4,10 @@
 -- The table itself.
 CREATE TABLE ledgerfill.{table} ({columns}, PRIMARY KEY ({key}))
 
+-- name: show
+-- What people read: addresses as strkeys.
+CREATE VIEW ledgerfill.{view} AS SELECT {shown} FROM ledgerfill.{table}
+
 -- name: stage
 -- Where rows wait that are about to be merged, a session's own: each with the place of the last change that it holds.
 CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (operation_id int8 NOT NULL, change_index int4 NOT NULL, {columns})

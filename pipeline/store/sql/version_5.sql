@@ -40,3 +40,16 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT ledgerfill.xdr_number(xdr, 5, length(xdr) / 4 - 1, false)
 $$;
 COMMENT ON FUNCTION ledgerfill.scval_unsigned IS 'the number in an ScVal of type u32, u64, u128 or u256';
+
+CREATE VIEW ledgerfill.state_changes_readable AS
+SELECT s.protocol_id AS protocol, s.operation_id, s.change_index, l.sequence AS ledger, (s.operation_id >> 12 & 1048575)::int4 AS transaction,
+       (s.operation_id & 4095)::int4 AS operation, l.closed_at, ledgerfill.strkey('\x10'::bytea || s.contract_id) AS contract,
+       ledgerfill.strkey(s.account) AS account, (ARRAY['balance', 'allowance', 'authorization', 'ownership'])[s.category] AS category,
+       (ARRAY['transfer', 'mint', 'burn', 'clawback', 'fee', 'approve', 'approve_for_all', 'authorize', 'deauthorize', 'set_admin',
+              'remove_admin'])[s.reason] AS reason,
+       s.amount, s.token_id, ledgerfill.strkey(s.counterparty) AS counterparty, ledgerfill.scval_text(s.muxed_id) AS muxed_id,
+       s.live_until_ledger
+FROM ledgerfill.state_changes s
+JOIN ledgerfill.ledgers l ON l.sequence = (s.operation_id >> 32)::int4
+    AND s.operation_id BETWEEN l.sequence::int8 << 32 AND (l.sequence::int8 << 32) + 4294967295;
+COMMENT ON VIEW ledgerfill.state_changes_readable IS 'the history of protocols with strkeys, categories and reasons in words';
