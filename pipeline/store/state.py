@@ -75,14 +75,16 @@ def create_staged(table: StateTable) -> sql.Composed:
     return queries.template(_SQL["stage"], _names(table))
 
 
-def merge(table: StateTable, source: sql.Composable | None = None) -> list[sql.Composed]:
-    """Return the statements that merge all rows of `source` into the table, to be executed in order.
+def merge(conn: psycopg.Connection, table: StateTable, source: sql.Composable | None = None) -> int:
+    """Merge all rows of `source` into the table, in the caller's transaction, and return how many rows that wrote.
 
     `source`: a table or a query in parentheses with an alias, of the staging table's columns; None: the staging table.
     """
     names = _names(table) | {"source": source or staged(table)}
-    wanted = ["merge", "clear"] if table.deleting else ["merge"]
-    return [queries.template(_SQL[query], names) for query in wanted]
+    written, places = conn.execute(queries.template(_SQL["merge"], names)).fetchone() or (0, None)
+    if places:
+        conn.execute(queries.template(_SQL["clear"], names), {"places": places})
+    return int(written)
 
 
 def _columns(table: StateTable) -> list[tuple[str, LiteralString, bool]]:
@@ -111,8 +113,9 @@ def _names(table: StateTable) -> dict[str, sql.Composable]:
             ", ", [("{}", name) for name in keys] + [(_FOLDS[value.merge], value.name) for value in table.values]
         ),
         "merges": _each(", ", [(_MERGES[value.merge], value.name) for value in table.values]),
-        "same": _each(" AND ", [("state.{0} = touched.{0}", name) for name in keys]),
-        "empty": _each(" AND ", [(_EMPTY[value.delete_at], value.name) for value in table.values if value.delete_at]),
+        "empty": _each(" AND ", [(_EMPTY[value.delete_at], value.name) for value in table.deleting if value.delete_at])
+        if table.deleting
+        else sql.SQL("false"),
     }
 
 

@@ -42,10 +42,7 @@ def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) 
         if table.name in staged:
             _sift(conn, protocol, table.name)
             source = queries.template(_SQL[table.name], {"staged": staging.table(table.name)})
-            merge, *clear = state.merge(table, source)
-            written[table.name] = conn.execute(merge).rowcount
-            for statement in clear:
-                conn.execute(statement)
+            written[table.name] = state.merge(conn, table, source)
     return written
 
 

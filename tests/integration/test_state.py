@@ -91,8 +91,7 @@ def folded_by_database(conn: psycopg.Connection, table: StateTable, parts: list[
         conn.execute(state.create_staged(table))
         for ledger, index, key, values in reversed(part):
             conn.execute(insert, (ledger << 32, index, *key, *map(decimal, values)))
-        for statement in state.merge(table):
-            conn.execute(statement)
+        state.merge(conn, table)
         conn.execute(sql.SQL("DELETE FROM {}").format(state.staged(table)))
     return set(conn.execute(sql.SQL("SELECT * FROM ledgerfill.{}").format(sql.Identifier(table.name))).fetchall())
 
@@ -185,8 +184,7 @@ def test_rows_can_be_merged_by_a_query(conn: psycopg.Connection) -> None:
         insert = sql.SQL("INSERT INTO {} VALUES (1, 0, %s, '\\x30', 7, 1)").format(state.staged(BALANCES))
         conn.execute(insert, (contract,))
     chosen = sql.SQL("(SELECT * FROM {} WHERE contract_id = {}) AS chosen")
-    for statement in state.merge(BALANCES, chosen.format(state.staged(BALANCES), sql.Literal(b"b" * 32))):
-        conn.execute(statement)
+    assert state.merge(conn, BALANCES, chosen.format(state.staged(BALANCES), sql.Literal(b"b" * 32))) == 1
     assert folded_by_database(conn, BALANCES, []) == {(b"b" * 32, b"\x30", 7, 1)}
 
 

@@ -21,13 +21,14 @@ WHERE attrelid = to_regclass('ledgerfill.' || quote_ident(%(table)s)) AND attnum
 ORDER BY attnum
 
 -- name: merge
--- Fold the rows of `source` by key, and the outcome into the table.
-INSERT INTO ledgerfill.{table} AS state ({names})
-SELECT {folds} FROM {source} GROUP BY {key}
-ON CONFLICT ({key}) DO UPDATE SET {merges}
+-- Fold the rows of `source` by key, and the outcome into the table; how many rows that wrote, and where those at nothing are.
+WITH merged AS (
+    INSERT INTO ledgerfill.{table} AS state ({names})
+    SELECT {folds} FROM {source} GROUP BY {key}
+    ON CONFLICT ({key}) DO UPDATE SET {merges}
+    RETURNING state.ctid AS place, {empty} AS nothing)
+SELECT count(*), array_agg(place) FILTER (WHERE nothing) FROM merged
 
 -- name: clear
--- Take away what the merge has brought to nothing.
-DELETE FROM ledgerfill.{table} AS state
-USING (SELECT DISTINCT {key} FROM {source}) AS touched
-WHERE {same} AND {empty}
+-- Take away what the merge has brought to nothing: by its place, which nobody else changes before this transaction ends.
+DELETE FROM ledgerfill.{table} WHERE ctid = ANY(%(places)s::tid[])
