@@ -25,7 +25,7 @@ from program import Program
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from stores import digests, held
 
-CYCLES = 200  # at least
+CYCLES, TRIED = 200, 220  # at least; a chunk may go out in fewer words than in the run that was counted
 SIDE_BY_SIDE = 2
 FLAGS = ("--start-ledger", FIRST, "--end-ledger", LAST, "--workers", 1, "--connections", 2, "--chunk-ledgers", 4)
 Digests = dict[str, tuple[int, str]]
@@ -163,7 +163,7 @@ def test_a_run_that_is_killed_at_any_word_resumes(lanes: list[Lane]) -> None:
     words = lanes[0].run(1 << 62).words
     undisturbed = digests(lanes[0].database)
     lanes[0].empty()
-    every = random.Random(words).sample(range(1, words + 1), words)  # in any order, the same each time
+    every = random.Random(words).sample(range(1, words + 1), min(words, TRIED))  # the same each time
     parts = [every[n::SIDE_BY_SIDE] for n in range(SIDE_BY_SIDE)]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         cycles = sum(pool.map(partial(Lane.kill_at_each, undisturbed=undisturbed), lanes, parts))
