@@ -150,7 +150,7 @@ def make_lake(
     ledgers: int,
     first: int = 2,
     seed: int = 1,
-    shape: str = "pubnet",  # or "sparse"
+    shape: str = "pubnet",  # or "sparse", "tokens"
     source: Sequence[tuple[str, Buffer]] = (),  # `--from`: (name, zstd object), repeated in order
     source_passphrase: str = "",
     ledgers_per_object: int = 1,
@@ -159,6 +159,7 @@ def make_lake(
 ) -> None:
     """Write a SEP-54 lake with its manifest `.config.json` and `expected.json` (counts) under the folder `path`.
 
+    A lake of tokens has `truth.jsonl` too: what its contracts are and what their events come to (docs/protocols.md).
     The same arguments give the same bytes. Objects are whole: where they hold several ledgers, the lake's ends move
     out to their borders, and `expected.json` says which ledgers there are. The manifest and then `expected.json` are
     written last. Raises `ValueError` for arguments, `OSError` for the folder (`FileExistsError` unless it is empty),

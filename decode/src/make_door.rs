@@ -72,7 +72,8 @@ fn content<'a>(shape: &str, objects: &'a [(&'a str, &'a [u8])], passphrase: &'a 
         _ if !objects.is_empty() => Ok(Content::Repeat { objects, passphrase }),
         "pubnet" => Ok(Content::Pubnet),
         "sparse" => Ok(Content::Sparse),
-        _ => Err(PyValueError::new_err(format!("shape is {shape}: neither pubnet nor sparse"))),
+        "tokens" => Ok(Content::Tokens),
+        _ => Err(PyValueError::new_err(format!("shape is {shape}: neither pubnet nor sparse nor tokens"))),
     }
 }
 

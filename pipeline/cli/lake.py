@@ -14,9 +14,12 @@ _MAKE = """\
 Examples:
   ledgerfill lake make ./lake --ledgers 500
   ledgerfill lake make ./lake --ledgers 99 --shape sparse --ledgers-per-object 8
+  ledgerfill lake make ./lake --ledgers 99 --shape tokens
   ledgerfill lake make ./lake --ledgers 5000 --from ./real-lake
 
-The counts of what was put in lie beside it in DIR/expected.json."""
+The counts of what was put in lie beside it in DIR/expected.json,
+of tokens what they come to in DIR/truth.jsonl."""
+_SHAPE = "pubnet (the default), sparse, or tokens."
 _INFO = """\
 Examples:
   ledgerfill lake info ./lake
@@ -35,7 +38,7 @@ def make(  # noqa: PLR0913  # each is a flag
     ledgers: Annotated[int, _n("How many.")],
     start_ledger: Annotated[int, _n("Sequence of the first (2).")] = 2,
     seed: Annotated[int, _n("Another one gives other ledgers; the same one the same bytes (1).")] = 1,
-    shape: Annotated[Literal["pubnet", "sparse"] | None, Parameter(help="pubnet (the default) or sparse.")] = None,
+    shape: Annotated[Literal["pubnet", "sparse", "tokens"] | None, Parameter(help=_SHAPE)] = None,
     from_: Annotated[
         str | None, Parameter(name="--from", help="Repeat the ledgers of this lake instead.", metavar="LAKE")
     ] = None,

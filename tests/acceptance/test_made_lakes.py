@@ -32,10 +32,11 @@ def counts(database: str) -> dict[str, int]:
     [
         (30, ["--shape", "pubnet"]),
         (300, ["--shape", "sparse"]),
+        (60, ["--shape", "tokens"]),
         (300, ["--shape", "sparse", "--seed", "7", "--ledgers-per-object", "8", "--objects-per-partition", "4"]),
         (60, ["--shape", "sparse", "--start-ledger", "65500", "--ledgers-per-object", "64"]),
     ],
-    ids=["pubnet", "sparse", "eight an object", "over the border of a partition"],
+    ids=["pubnet", "sparse", "tokens", "eight an object", "over the border of a partition"],
 )
 def test_made_lake_fills_as_its_counts_say(ledgerfill: Program, tmp_path: Path, ledgers: int, flags: list[str]) -> None:
     """A made lake of each shape and cut is filled with every proof held, counts as expected, and verifies."""

@@ -87,10 +87,10 @@ def answers(oracle: ModuleType, lake: Path) -> list[Mapping[str, object]]:
     return [oracle.answer(meta) for meta in metas]
 
 
-@pytest.mark.parametrize("shape", ["pubnet", "sparse"])
+@pytest.mark.parametrize("shape", ["pubnet", "sparse", "tokens"])
 def test_the_counts_beside_the_lake_are_what_the_oracle_finds(oracle: ModuleType, tmp_path: Path, shape: str) -> None:
     """Counts come from what was put in, and an independent reader finds exactly that."""
-    lake = make(tmp_path / "lake", {"pubnet": 2, "sparse": 40}[shape], shape=shape)
+    lake = make(tmp_path / "lake", {"pubnet": 2, "sparse": 40, "tokens": 12}[shape], shape=shape)
     found, counts = answers(oracle, lake), expected(lake)
     names = {
         "transactions": "transactions",
@@ -115,7 +115,7 @@ def test_the_oracle_finds_every_header_hash_and_link_sound(oracle: ModuleType, t
     assert {(answer["lcm_version"], answer["protocol"]) for answer in found} == {(2, 26)}
 
 
-@pytest.mark.parametrize("shape", ["pubnet", "sparse"])
+@pytest.mark.parametrize("shape", ["pubnet", "sparse", "tokens"])
 @pytest.mark.parametrize(("per_object", "per_partition"), [(1, 64000), (1, 1), (8, 2), (64, 1)])
 def test_every_proof_of_an_invented_lake_holds(tmp_path: Path, shape: str, per_object: int, per_partition: int) -> None:
     """The decoder, which proves what it reads, accepts every ledger, wherever the objects are cut."""
@@ -149,7 +149,7 @@ def test_an_object_is_one_frame_with_a_checksum(tmp_path: Path) -> None:
     assert (frame.has_checksum, frame.content_size) == (True, zstandard.CONTENTSIZE_UNKNOWN)
 
 
-@pytest.mark.parametrize("shape", ["pubnet", "sparse"])
+@pytest.mark.parametrize("shape", ["pubnet", "sparse", "tokens"])
 def test_the_same_order_gives_the_same_bytes(tmp_path: Path, shape: str) -> None:
     """Neither chance nor the number of threads has a part in a lake; the seed has."""
     one = make(tmp_path / "one", 9, shape=shape, seed=7)

@@ -61,6 +61,6 @@ pub fn expected(layout: &Layout, passphrase: &str, counts: &Counts, ends: &Ends)
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

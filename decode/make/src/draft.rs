@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use stellar_xdr::{Hash, LedgerHeader, LedgerHeaderHistoryEntry, LedgerHeaderHistoryEntryExt};
 
+use crate::books::{Books, Entry};
 use crate::counts::{Counts, Ends};
 use crate::xdr::{put, sha256, xdr};
 
@@ -33,6 +34,8 @@ pub struct Draft<'a> {
     /// Fees charged, which go to the fee pool; `None` keeps the header's own fee pool.
     pub fees: Option<i64>,
     pub counts: Counts,
+    /// What the ledger changes, for the books.
+    pub entries: Vec<Entry>,
 }
 
 /// The end of the chain so far.
@@ -41,6 +44,7 @@ pub struct Chain {
     fee_pool: i64,
     pub counts: Counts,
     pub ends: Ends,
+    pub books: Books,
 }
 
 /// A draft with its place in the chain.
@@ -53,7 +57,7 @@ pub struct Linked<'a> {
 impl Chain {
     pub fn new(previous: [u8; 32]) -> Self {
         let ends = Ends { previous, ..Ends::default() };
-        Self { hash: previous, fee_pool: 80_000_000_000_000, counts: Counts::default(), ends }
+        Self { hash: previous, fee_pool: 80_000_000_000_000, counts: Counts::default(), ends, books: Books::default() }
     }
 
     /// Put `draft` at the end of the chain.
@@ -67,6 +71,7 @@ impl Chain {
         }
         let hash = Hash(sha256(&[&xdr(&draft.header)]));
         self.advance(hash.0, draft.counts);
+        self.books.enter(draft.header.ledger_seq, std::mem::take(&mut draft.entries));
         let ext = LedgerHeaderHistoryEntryExt::V0;
         let header = xdr(&LedgerHeaderHistoryEntry { hash, header: draft.header.clone(), ext });
         Linked { draft, header, previous }

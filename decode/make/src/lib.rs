@@ -1,6 +1,7 @@
 //! Makes synthetic lakes that are valid in every hash: invented networks, and real ledgers repeated.
 //!
 //! A lake follows from its order alone: the same order gives the same bytes, whatever the number of threads.
+mod books;
 mod counts;
 mod draft;
 mod error;
@@ -13,6 +14,8 @@ mod random;
 mod repeat;
 mod run;
 mod source;
+mod tokens;
+mod wide;
 mod world;
 mod xdr;
 
@@ -26,6 +29,7 @@ use crate::layout::Layout;
 use crate::pubnet::{Pubnet, Sparse};
 use crate::repeat::Repeat;
 use crate::run::Drafts;
+use crate::tokens::Tokens;
 use crate::world::World;
 
 /// The network that invented ledgers belong to.
@@ -38,6 +42,8 @@ pub enum Content<'a> {
     Pubnet,
     /// Mostly empty ledgers.
     Sparse,
+    /// Contracts and tokens of both protocols, with the truth of them in `truth.jsonl`.
+    Tokens,
     /// Real ledgers, again and again: objects (name, zstd bytes) in order, and their network.
     Repeat { objects: &'a [(&'a str, &'a [u8])], passphrase: &'a str },
 }
@@ -66,12 +72,16 @@ pub fn make_lake(order: &Order<'_>, keep_going: &mut dyn FnMut() -> bool) -> Res
     let (drafts, passphrase): (Box<dyn Drafts>, &str) = match order.content {
         Content::Pubnet => (Box::new(Pubnet(world())), PASSPHRASE),
         Content::Sparse => (Box::new(Sparse(world())), PASSPHRASE),
+        Content::Tokens => (Box::new(Tokens::new(world(), layout.first)), PASSPHRASE),
         Content::Repeat { objects, passphrase } => (Box::new(repeat(&layout, objects, passphrase)?), passphrase),
     };
     object::make_root(order.path)?;
     let previous = xdr::sha256(&[passphrase.as_bytes(), &order.seed.to_be_bytes()]);
     let chain = run::run(order.path, &layout, &*drafts, Chain::new(previous), order.threads, keep_going)?;
     object::publish(order.path, ".config.json", layout.manifest(passphrase).as_bytes())?;
+    if matches!(order.content, Content::Tokens) {
+        object::publish(order.path, "truth.jsonl", chain.books.text().as_bytes())?;
+    }
     let expected = counts::expected(&layout, passphrase, &chain.counts, &chain.ends);
     object::publish(order.path, "expected.json", expected.as_bytes())?;
     Ok(chain.counts)

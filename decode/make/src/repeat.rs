@@ -67,6 +67,7 @@ impl Drafts for Repeat {
             header,
             transactions: Cow::Borrowed(&draft.transactions),
             tail: Cow::Borrowed(&draft.tail),
+            entries: Vec::new(),
             ..*draft
         }
     }

@@ -131,6 +131,7 @@ fn draft(parts: Parts) -> Draft<'static> {
         tail: Cow::Owned(parts.tail),
         fees: None,
         counts: parts.counts,
+        entries: Vec::new(),
     }
 }
 

@@ -67,6 +67,7 @@ pub enum Stream {
     Traits,
     Entry,
     Skip,
+    Token,
 }
 
 impl World {

@@ -53,6 +53,13 @@ fn every_proof_of_a_sparse_ledger_holds() {
 }
 
 #[test]
+fn every_proof_of_a_ledger_of_tokens_holds() {
+    let folder = Folder::new("tokens-proofs");
+    make(&order(&folder, 60, Content::Tokens)).unwrap();
+    prove(&ledgers(&folder.0), reading::SYNTHETIC);
+}
+
+#[test]
 fn eight_pubnet_ledgers_hold_eight_times_the_real_mix() {
     let folder = Folder::new("mix");
     let order = Order { first: 1003, ..order(&folder, 8, Content::Pubnet) };
@@ -72,7 +79,9 @@ fn eight_pubnet_ledgers_hold_eight_times_the_real_mix() {
 
 #[test]
 fn the_counts_are_what_a_decoder_finds() {
-    for (name, content, length) in [("pubnet", Content::Pubnet, 5), ("sparse", Content::Sparse, 300)] {
+    for (name, content, length) in
+        [("pubnet", Content::Pubnet, 5), ("sparse", Content::Sparse, 300), ("tokens", Content::Tokens, 60)]
+    {
         let folder = Folder::new(&format!("counts-{name}"));
         let made = make(&order(&folder, length, content)).unwrap();
         assert_eq!(made, count(&ledgers(&folder.0)));

@@ -52,10 +52,15 @@ impl<'w> Floor<'w> {
         changes
     }
 
-    /// Apply the transaction; the changes of its refund come later.
-    pub fn apply(&mut self, party: &mut Party, fee: Changes) -> Applied {
+    /// Apply the transaction, whose operations `steps` carries out; the changes of its refund come later.
+    pub fn apply(
+        &mut self,
+        party: &mut Party,
+        fee: Changes,
+        steps: impl FnOnce(&mut Self, &Party) -> Vec<Step>,
+    ) -> Applied {
         let before = self.start(party);
-        let mut steps = self.steps(party);
+        let mut steps = steps(self, party);
         let call = steps.iter_mut().find_map(|step| step.call.take());
         let operations = steps.iter().map(|step| step.operation.clone()).collect();
         let data = call.as_ref().map(|call| call.data.clone());
@@ -90,7 +95,8 @@ impl<'w> Floor<'w> {
         changes
     }
 
-    fn steps(&mut self, party: &Party) -> Vec<Step> {
+    /// Carry out the operations of the transaction's kind.
+    pub fn steps(&mut self, party: &Party) -> Vec<Step> {
         Bench {
             world: self.world,
             state: &mut self.state,
@@ -111,8 +117,9 @@ impl<'w> Floor<'w> {
             Some(call) => (Some(soroban_meta(party, &call)), call.diagnostics),
             None => (None, Vec::new()),
         };
-        // A failed transaction leaves no operation metas.
-        let kept = if party.intent.successful { steps } else { Vec::new() };
+        // A failed transaction leaves no operation metas, unless it is made to tell of what never happened.
+        let tells = steps.iter().any(|step| !step.events.is_empty());
+        let kept = if party.intent.successful || tells { steps } else { Vec::new() };
         TransactionMetaV4 {
             ext: ExtensionPoint::V0,
             tx_changes_before: LedgerEntryChanges(list(before)),

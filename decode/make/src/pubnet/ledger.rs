@@ -12,7 +12,7 @@ use crate::draft::{Draft, SetKind};
 use crate::pubnet::apply::{Applied, Floor};
 use crate::pubnet::entries::close_time;
 use crate::pubnet::mix::{Intent, Kind};
-use crate::pubnet::operations::IDS;
+use crate::pubnet::operations::{IDS, Step};
 use crate::pubnet::party::{Party, parties};
 use crate::pubnet::state::State;
 use crate::random::Random;
@@ -25,31 +25,47 @@ const USUAL_BYTES: usize = 900_000;
 
 /// Ledger `sequence` with these transactions.
 pub fn draft(world: &World, sequence: u32, intents: Vec<Intent>) -> Draft<'static> {
-    let random = world.random(Stream::Ledger, &[u64::from(sequence)]);
-    let mut floor = Floor { world, sequence, state: State::new(world, sequence), random, offers: 0 };
+    let mut floor = floor(world, sequence);
     let (calls, classic): (Vec<_>, Vec<_>) = intents.into_iter().partition(|intent| intent.kind == Kind::Invoke);
     let (mut classic, mut calls) = (parties(classic, &mut floor.random), parties(calls, &mut floor.random));
     floor.random.shuffle(&mut classic);
     floor.random.shuffle(&mut calls);
     let border = classic.len();
     classic.append(&mut calls);
-    let applied = apply(&mut floor, &mut classic);
-    let (tail, results) = tail(&applied, &mut floor.random);
+    let applied = apply(&mut floor, &mut classic, Floor::steps);
+    close(&mut floor, &classic, &applied, border)
+}
+
+/// What a ledger's transactions work on, before the first.
+pub fn floor(world: &World, sequence: u32) -> Floor<'_> {
+    let random = world.random(Stream::Ledger, &[u64::from(sequence)]);
+    Floor { world, sequence, state: State::new(world, sequence), random, offers: 0 }
+}
+
+/// The ledger of these transactions; those from `border` on are contract calls.
+pub fn close(floor: &mut Floor, parties: &[Party], applied: &[Applied], border: usize) -> Draft<'static> {
+    let (tail, results) = tail(applied, &mut floor.random);
     Draft {
         lead: Cow::Owned(lead()),
-        header: header(world, &floor, results),
+        header: header(floor.world, floor, results),
         set: SetKind::Generalized,
-        transactions: Cow::Owned(transactions(&applied, border)),
+        transactions: Cow::Owned(transactions(applied, border)),
         tail: Cow::Owned(tail),
-        fees: Some(classic.iter().map(Party::charged).sum()),
-        counts: counts(&classic, &applied),
+        fees: Some(parties.iter().map(Party::charged).sum()),
+        counts: counts(parties, applied),
+        entries: Vec::new(),
     }
 }
 
-/// Fees of all, then all transactions, then all refunds.
-fn apply(floor: &mut Floor, parties: &mut [Party]) -> Vec<Applied> {
+/// Fees of all, then all transactions, whose operations `steps` carries out, then all refunds.
+pub fn apply<'w>(
+    floor: &mut Floor<'w>,
+    parties: &mut [Party],
+    mut steps: impl FnMut(&mut Floor<'w>, &Party) -> Vec<Step>,
+) -> Vec<Applied> {
     let fees: Vec<_> = parties.iter().map(|party| floor.charge(party)).collect();
-    let mut applied: Vec<Applied> = parties.iter_mut().zip(fees).map(|(party, fee)| floor.apply(party, fee)).collect();
+    let each = parties.iter_mut().zip(fees);
+    let mut applied: Vec<Applied> = each.map(|(party, fee)| floor.apply(party, fee, &mut steps)).collect();
     for (party, applied) in parties.iter().zip(&mut applied) {
         applied.meta.post_tx_apply_fee_processing.0 = list(floor.refund(party));
     }

@@ -1,14 +1,14 @@
 //! A network of its own that looks like the public one of mid-2026: protocol 26, `LedgerCloseMeta` V2, unified events.
-mod apply;
-mod diagnostics;
+pub mod apply;
+pub mod diagnostics;
 mod entries;
 mod envelope;
-mod events;
-mod ledger;
-mod mix;
-mod operations;
-mod party;
-mod state;
+pub mod events;
+pub mod ledger;
+pub mod mix;
+pub mod operations;
+pub mod party;
+pub mod state;
 
 use crate::draft::Draft;
 use crate::run::Drafts;

@@ -47,7 +47,7 @@ pub struct Call {
 }
 
 impl Step {
-    fn new(source: Option<MuxedAccount>, body: OperationBody, result: OperationResultTr) -> Self {
+    pub fn new(source: Option<MuxedAccount>, body: OperationBody, result: OperationResultTr) -> Self {
         let operation = Operation { source_account: source, body };
         let result = OperationResult::OpInner(result);
         Self { operation, result, changes: Vec::new(), events: Vec::new(), call: None }
