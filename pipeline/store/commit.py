@@ -129,6 +129,10 @@ class Committer:
             start = time.monotonic()
             rows = copy_rows(self._conn, chunk)
             staged = stage_rows(self._conn, chunk)
+            try:
+                swap.write_ahead(self._conn, staged)
+            except psycopg.errors.UniqueViolation as error:
+                raise RowsThere(str(error).splitlines()[0]) from error
             copy_s = time.monotonic() - start
             turn()
             swap.carry_out(self._conn, self._epoch)

@@ -53,22 +53,26 @@ class LegSwap(CursorSwap):
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, leg: Leg) -> None:
         """Take the leg."""
         super().__init__(chunk, run, commit_id, protocol_ids=[each.id for each in leg.protocols], kind=leg.kind)
-        self._leg = leg
+        self._leg, self._ahead = leg, 0
 
     def make_room(self, conn: psycopg.Connection) -> None:
         """Have the partition of the history."""
         if self._leg.kind == "history":
             state_changes.ensure(conn, self.chunk.ledgers)
 
+    def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:
+        """Append the history that is certain: most of it, and chunks may do so side by side."""
+        self._ahead = self._append(conn, staged, certain=True) if self._leg.kind == "history" else 0
+
     def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
         """Merge contracts first: what the chunk itself says of them decides about its rows."""
         contracts.merge(conn, staged, self.since(conn), classifier)
-        self.merged = {}
+        if self._leg.kind == "history":
+            self.merged = {state_changes.TABLE: self._ahead + self._append(conn, staged, certain=False)}
+        else:
+            folded = [tokens.fold(conn, protocol, staged) for protocol in self._leg.protocols]
+            self.merged = {table: rows for each in folded for table, rows in each.items()}
+
+    def _append(self, conn: psycopg.Connection, staged: Collection[str], *, certain: bool) -> int:
         segment = Segment.of(self.chunk.ledgers.first)
-        for protocol in self._leg.protocols:
-            if self._leg.kind == "history":
-                written = tokens.append(conn, protocol, staged, segment)
-            else:
-                written = tokens.fold(conn, protocol, staged)
-            for table, rows in written.items():
-                self.merged[table] = self.merged.get(table, 0) + rows
+        return sum(tokens.append(conn, each, staged, segment, certain=certain) for each in self._leg.protocols)

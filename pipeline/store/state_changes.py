@@ -27,10 +27,10 @@ def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
                         conn.execute(queries.template(_SQL[query], names))
 
 
-def append(conn: psycopg.Connection, section: str, segment: Segment) -> int:
-    """Append what is staged of a section, all of one segment, and return how many rows these are."""
+def append(conn: psycopg.Connection, section: str, segment: Segment, *, certain: bool) -> int:
+    """Append the rows staged of a section that are `certain` or not, all of one segment; return how many these are."""
     names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}
-    return conn.execute(queries.template(_SQL["append"], names)).rowcount
+    return conn.execute(queries.template(_SQL["append"], names), {"certain": certain}).rowcount
 
 
 def _there(conn: psycopg.Connection, segment: Segment) -> bool:

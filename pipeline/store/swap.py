@@ -51,6 +51,12 @@ class Swap(ABC):
         if any(section.table in TABLES for section in self.chunk.done.sections):
             segments.ensure(conn, self.chunk.ledgers)
 
+    def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:  # noqa: B027 - most have nothing
+        """Write what of the `staged` sections need not wait for the turn, in the chunk's transaction.
+
+        `UniqueViolation` means that somebody, or this very commit, has written it before.
+        """
+
     @abstractmethod
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap; `SwapLost` changes nothing."""

@@ -25,14 +25,20 @@ def sections(protocol: Protocol, kind: Kind) -> tuple[str, ...]:
     return _SECTIONS.get((protocol.id, kind), ())
 
 
-def append(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str], segment: Segment) -> dict[str, int]:
-    """Append what is `staged` of the history of a protocol, and return how many rows these are, by table."""
+def append(
+    conn: psycopg.Connection, protocol: Protocol, staged: Collection[str], segment: Segment, *, certain: bool
+) -> int:
+    """Append what is `staged` of the history of a protocol and `certain` or not, and return how many rows these are.
+
+    What is certain asks nobody, and may come before what is known of contracts.
+    """
     appended = 0
     for section in sections(protocol, "history"):
         if section in staged:
-            _sift(conn, protocol, section)
-            appended += state_changes.append(conn, section, segment)
-    return {state_changes.TABLE: appended}
+            if not certain:
+                _sift(conn, protocol, section)
+            appended += state_changes.append(conn, section, segment, certain=certain)
+    return appended
 
 
 def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) -> dict[str, int]:

@@ -134,7 +134,8 @@ def test_history_keeps_what_counts_in_its_segment(conn: psycopg.Connection):
     for first, ledgers in ((0, (19, 20, 30)), (65_536, (70_000,))):
         with conn.transaction():
             stage(conn, "sep41_state_changes", map(change, ledgers))
-            tokens.append(conn, SEP41, ["sep41_state_changes"], Segment(first))
+            assert tokens.append(conn, SEP41, ["sep41_state_changes"], Segment(first), certain=True) == 0
+            tokens.append(conn, SEP41, ["sep41_state_changes"], Segment(first), certain=False)
     query = "SELECT relname, amount FROM ledgerfill.state_changes s JOIN pg_class c ON c.oid = s.tableoid ORDER BY 2"
     low, high = "state_changes_0", "state_changes_65536"
     assert conn.execute(query).fetchall() == [(low, 19), (low, 30), (high, 70_000)]

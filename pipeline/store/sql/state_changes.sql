@@ -13,9 +13,9 @@ CREATE TABLE ledgerfill.{part} (LIKE ledgerfill.state_changes INCLUDING DEFAULTS
 ALTER TABLE ledgerfill.state_changes ATTACH PARTITION ledgerfill.{part} FOR VALUES FROM ({low}) TO ({high})
 
 -- name: append
--- What waits, once it was sifted.
+-- What waits: the certain rows, ahead of the turn, or the others, once they were sifted.
 INSERT INTO ledgerfill.{part} (protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
     token_id, counterparty, muxed_id, live_until_ledger)
 SELECT protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
     ledgerfill.scval_unsigned(token_id), counterparty, muxed_id, live_until_ledger
-FROM pg_temp.{staged}
+FROM pg_temp.{staged} WHERE certain = %(certain)s

@@ -1,0 +1,107 @@
+"""Legs of migrations against a real PostgreSQL: which protocols go together, and rows that are in once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import handmade
+import psycopg
+import pytest
+from cursoring import chunk, run_of
+from cutting_proxy import CuttingProxy
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pipeline.actions import ReadyChunk
+from pipeline.errors import CursorTaken
+from pipeline.plan import Gap
+from pipeline.store import cursors
+from pipeline.store.books import Run
+from pipeline.store.commit import Committer
+from pipeline.store.legs import Leg, LegSwap, next_leg
+from workers.messages import LedgerRange, Section
+from workers.protocols.sep41 import PROTOCOL as SEP41
+from workers.protocols.sep50 import PROTOCOL as SEP50
+
+HISTORY = Leg("history", (SEP41,), Gap(ledgers=LedgerRange(100, 129)))
+
+
+@pytest.fixture
+def conn(store: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(store, autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture
+def run(conn: psycopg.Connection) -> Run:
+    """Return a migration of the history of SEP41 that begins with ledger 100."""
+    run = run_of(conn, "migrate history")
+    cursors.make(conn, cursors.key("SEP41", "history"), 99, None, run)
+    return run
+
+
+def changed(folder: Path, first: int, last: int) -> ReadyChunk:
+    """Return a chunk with one certain change a ledger."""
+    bare = chunk(folder, first, last)
+    rows = [
+        [b"\1", b"SEP41", handmade.int8(handmade.toid(ledger, 1, 1)), handmade.int4(0), bytes(32), handmade.ACCOUNT,
+         handmade.int2(1), handmade.int2(2), handmade.numeric(7), None, None, None, None]
+        for ledger in range(first, last + 1)
+    ]  # fmt: skip
+    content = handmade.stream(rows)
+    Path(bare.path).write_bytes(content)
+    section = Section(table="sep41_state_changes", rows=len(rows), offset=0, length=len(content))
+    return replace(bare, done=replace(bare.done, sections=(section,)))
+
+
+def written(conn: psycopg.Connection) -> list[int]:
+    query = "SELECT (operation_id >> 32)::int4 FROM ledgerfill.state_changes ORDER BY 1"
+    return [ledger for (ledger,) in conn.execute(query)]
+
+
+@pytest.mark.parametrize("fate", ["lose", "swallow", "abandon"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_cut_commits_leave_each_change_once(store: str, conn, run: Run, tmp_path: Path, fate: str, number: int):
+    """Whichever COMMIT is cut, before or after it arrives, each change is there once and is counted once."""
+    names = conninfo_to_dict(store)
+    proxy = CuttingProxy((names["host"], int(names["port"])), lambda commit: fate if commit == number else "pass")
+    url = make_conninfo(store, port=proxy.port)
+    committer = Committer(lambda: psycopg.connect(url, autocommit=True), run, swap=partial(LegSwap, leg=HISTORY))
+    chunks = [changed(tmp_path, first, last) for first, last in ((100, 104), (105, 106))]
+    counted = [committer.commit(each).rows["state_changes"] for each in chunks]
+    committer.close()
+    proxy.close()
+    assert counted == [5, 2]
+    assert written(conn) == list(range(100, 107))
+
+
+def test_changes_of_another_run_are_told_apart(store: str, conn: psycopg.Connection, run: Run, tmp_path: Path):
+    """Who finds its changes written already, ahead of its turn, is told whose cursor it is; nothing is there twice."""
+    connect = partial(psycopg.connect, store, autocommit=True)
+    first, second = (Committer(connect, each, swap=partial(LegSwap, leg=HISTORY)) for each in (run, run_of(conn)))
+    first.commit(changed(tmp_path, 100, 104))
+    with pytest.raises(CursorTaken, match=f"run {run.id} has written ledgers 100-104"):
+        second.commit(changed(tmp_path, 100, 104))
+    assert written(conn) == list(range(100, 105))
+    for each in (first, second):
+        each.close()
+
+
+def test_the_lowest_go_first_up_to_the_next(conn: psycopg.Connection):
+    """A leg has the protocols that stand lowest, up to where the next one stands; the last one goes to the tip."""
+    run = run_of(conn)
+    keys = [cursors.key(each.id, "current_state") for each in (SEP41, SEP50)]
+    cursors.make(conn, keys[0], 119, b"\1", run)
+    cursors.make(conn, keys[1], 99, b"\2", run)
+
+    def leg(tip: int) -> tuple[list[str], str, bytes | None] | None:
+        found = next_leg(conn, "current_state", [SEP41, SEP50], tip)
+        return found and ([each.id for each in found.protocols], str(found.gap.ledgers), found.gap.below)
+
+    assert leg(129) == (["SEP50"], "100-119", b"\2")
+    assert leg(110) == (["SEP50"], "100-110", b"\2")
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 119, hash = '\\x01'")
+    assert leg(129) == (["SEP41", "SEP50"], "120-129", b"\1")
+    assert leg(119) is None
