@@ -9,11 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from lakes import CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, core_ledgers, key, mend, write_lake
+import zstandard
+from lakes import CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, PUBNET, core_ledgers, key, mend, write_lake
 from program import Program, wait_for
 from stellar_sdk import xdr
 from token_books import ALLOWANCE, BALANCE, Books
 
+PUBLIC = "Public Global Stellar Network ; September 2015"
 STATE = ("migrate", "current-state")
 HISTORY = ("migrate", "history")
 BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
@@ -27,9 +29,9 @@ CHANGES = """
 """
 
 
-def fold(ledgers: dict[int, bytes]) -> tuple[Rows, Rows, Rows]:
-    """Return history, balances and allowances of these ledgers; every token of the streams is an asset's."""
-    books = Books(CORE_PASSPHRASE)
+def fold(ledgers: dict[int, bytes], passphrase: str = CORE_PASSPHRASE) -> tuple[Rows, Rows, Rows]:
+    """Return history, balances and allowances of these ledgers; every token in them is an asset's."""
+    books = Books(passphrase)
     for raw in ledgers.values():
         books.add(xdr.LedgerCloseMeta.from_xdr_bytes(raw))
     changes = sorted((row[1:] for row in books.history["SEP41"] if row[0]), key=lambda row: row[1:3])
@@ -283,3 +285,20 @@ def test_one_protocol_goes_on_when_the_other_is_handed_over(
     assert found == [(42, "live"), (41, "live")]
     some = {ledger: raw for ledger, raw in core_ledgers(shared).items() if ledger <= 41}
     assert list(state(ledgerfill)) == list(fold(some)[1:])
+
+
+@pytest.mark.slow
+def test_real_ledgers_of_the_public_network(ledgerfill: Program, shared: Path):
+    """Fourteen ledgers of pubnet: history, balances and allowances of all assets equal the books kept by hand."""
+    (first, last), lake = PUBNET, shared / "ledgers" / "pubnet"
+    ended_well(ledgerfill, "backfill", "--source", lake, "--start-ledger", first, "--end-ledger", last)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *STATE, "--source", lake, *BOTH, "--start-ledger", first, "--until-tip")
+    ended_well(ledgerfill, *HISTORY, "--source", lake, *BOTH, "--until-tip")
+    objects = {ledger: lake / key(ledger) for ledger in range(first, last + 1)}
+    unpack = zstandard.ZstdDecompressor().stream_reader
+    ledgers = {ledger: unpack(path.read_bytes()).read()[12:] for ledger, path in objects.items()}  # behind their heads
+    changes, *made = fold(ledgers, PUBLIC)
+    assert len(changes) > 10_000
+    assert rows(ledgerfill, CHANGES) == changes
+    assert list(state(ledgerfill)) == made
