@@ -130,6 +130,28 @@ def test_cuts_and_kills_change_no_row(classified: Program, core_lake: Path, shar
     assert statuses(classified) == statuses(classified, "history") == ["success", "success"]
 
 
+@pytest.mark.parametrize("kind", ["current_state", "history"])
+def test_kills_at_any_moment_change_no_row(classified: Program, flags, shared: Path, kind: str):
+    """Killed again and again on its way, wherever that meets it, and gone on with: the same rows, each chunk once."""
+    command = (*STATE, "--start-ledger", FIRST) if kind == "current_state" else HISTORY
+    for reached in (1, 8, 14, 23, 31, 40):
+        running = classified.start(*command, *flags, "--chunk-ledgers", 1, "--connections", 2)
+        wait_for(
+            lambda reached=reached, running=running: cursor(classified, kind) >= reached or running.ended(), every_s=0
+        )
+        running.send(signal.SIGKILL)
+        running.process.communicate()
+    ended_well(classified, *command, *flags)
+    changes, *made = fold(core_ledgers(shared))
+    if kind == "history":
+        assert rows(classified, CHANGES) == changes
+    else:
+        assert list(state(classified)) == made
+    query = "SELECT c.first, c.last FROM ledgerfill.backfill_chunks c JOIN ledgerfill.backfill_runs r ON r.id = run_id"
+    chunks = rows(classified, f"{query} WHERE job ~ 'migrate' ORDER BY 1")
+    assert [ledger for first, last in chunks for ledger in range(first, last + 1)] == list(range(FIRST, LAST + 1))
+
+
 def test_protocols_behind_catch_up_in_legs(ledgerfill: Program, core_lake: Path, shared: Path):
     """A protocol that comes later goes alone up to where the other stands, and from there they go together."""
     source, one = ("--source", core_lake), ("--protocol-id", "SEP50")
