@@ -10,6 +10,7 @@ import logging
 import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -146,7 +147,7 @@ class _Migration(Job):
 
     def _next_leg(self) -> bool:
         """Find the next leg; without an end, wait for one. Return False where there is none any more."""
-        while True:
+        for looks in count():
             with closing(self._database.connect()) as conn:
                 last = self._source.wanted.last
                 for each in cursors.taken_over(conn, self._left, self._kind, last):
@@ -158,7 +159,10 @@ class _Migration(Job):
                 if (newest := tip(conn)) > last:
                     self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
                     continue
+            if looks == 0:
+                logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
             time.sleep(_LOOK_S)
+        raise AssertionError("unreachable: the loop above returns")
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the leg's cursors."""
