@@ -29,7 +29,7 @@ PROTOCOL = Protocol(
     id="SEP41",
     claims=claims,
     claims_assets=True,
-    topics=frozenset({"transfer", "mint", "burn", "clawback", "approve", "set_authorized", "fee"}),
+    topics=frozenset({"transfer", "mint", "burn", "clawback", "approve", "set_authorized", "set_admin", "fee"}),
     rows_an_event=2,  # a transfer has two sides
     state=(
         StateTable(
