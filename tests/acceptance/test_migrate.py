@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -267,11 +268,13 @@ def test_it_ends_when_live_ingestion_has_taken_over(classified: Program, core_la
     path = classified.home.parent / "report.json"
     running = classified.start(*STATE, "--source", core_lake, *BOTH, *begin, "--report", path)
     wait_for(lambda: cursor(classified) == cursor(classified, protocol="SEP50") == LAST)
+    time.sleep(2)  # in which it looks, and says that it waits
     assert not running.ended()
     with psycopg.connect(classified.database or "") as conn:
         conn.execute(TAKE_OVER)
     ended = running.result()
     assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count(f"at ledger {LAST}, the newest of the store: waiting for live ingestion") == 1
     assert '"outcome": "handed_off"' in path.read_text()
     assert "live ingestion has taken over the current state of SEP41 and SEP50" in ended.stdout
     assert statuses(classified) == ["success"] * 2
