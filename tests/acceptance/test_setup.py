@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from lakes import FIRST, LAST, key, mend, write_lake
 from lakes import core_ledgers as ledgers_of
-from program import Program, job, wait_for
+from program import Program, job, wait_for, wait_for_none
 
 NETWORK = "Test SDF Future Network ; October 2022"
 BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
@@ -141,11 +141,12 @@ def test_reading_again_goes_on_where_it_was_killed(filled: Program, core_lake: P
     assert held.returncode == 3
     assert f"contracts is held by process {running.pid} on " in held.stderr
     running.send(signal.SIGKILL)
-    running.process.wait()
-    filled.assert_nothing_left(running.pid)
+    running.process.communicate()
+    wait_for_none(filled.processes)
     mend(core_lake, shared, 30)
     ended = filled("setup", *BOTH, "--source", core_lake)
     assert ended.returncode == 0, ended.stderr
+    filled.assert_nothing_left(running.pid)  # its files, which the next start clears
     assert rows(filled.database, unread) == []
     assert {row[:3] for row in contracts(filled.database)} >= {row[:3] for row in wanted}
     outcomes = rows(filled.database, "SELECT outcome FROM ledgerfill.backfill_runs WHERE job = 'setup' ORDER BY id")
