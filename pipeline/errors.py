@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from signal import SIGINT
 
 from workers.messages import Failure, LedgerRange
 
@@ -154,6 +155,12 @@ class Interrupted(BackfillError):
         self.signal = signal
         self.exit_code = 128 + signal
         super().__init__(f"interrupted by signal {signal}")
+
+    @classmethod
+    def of(cls, error: BaseException) -> Interrupted:
+        """Return the signal that stands behind `KeyboardInterrupt`, or `SystemExit` with 128 and its number."""
+        code = error.code if isinstance(error, SystemExit) else None
+        return cls(code - 128 if isinstance(code, int) else SIGINT)
 
 
 class RowsUnlike(BackfillError):

@@ -16,7 +16,7 @@ import psycopg
 from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.config import JobSettings
-from pipeline.errors import BackfillError
+from pipeline.errors import BackfillError, Interrupted
 from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import make_plan
 from pipeline.progress import report_json
@@ -106,8 +106,9 @@ class Job(ABC):
             finish = self._load(plan, this)
         except BaseException as error:
             outcome = "failed" if isinstance(error, Exception) else "interrupted"  # by a signal, before it is an event
+            why = RunError.of(error if isinstance(error, Exception) else Interrupted.of(error)).message
             with suppress(psycopg.Error):  # the lesser trouble
-                books.end_run(self._conn, this, outcome=outcome, error=RunError.of(error).message)
+                books.end_run(self._conn, this, outcome=outcome, error=why)
             raise
         return self._end(this, finish)
 

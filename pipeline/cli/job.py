@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,7 +62,7 @@ def run(settings: JobSettings, job: Callable[[Watch], RunReport], *, command: st
         except BackfillError as error:
             report = watch.report or unreported(settings, error, command, began=watch.began)
         except (KeyboardInterrupt, SystemExit) as error:  # before the job had handlers of its own, or behind them
-            report = watch.report or unreported(settings, _interrupted(error), command, began=watch.began)
+            report = watch.report or unreported(settings, Interrupted.of(error), command, began=watch.began)
         except Exception as error:  # a fault of the program: the door says so, and the report does, too
             failed = watch.report or unreported(settings, error, command, began=True)
             write_report(report_json.run_document(failed), settings.report)
@@ -93,12 +92,6 @@ def _outcome(error: Exception, *, began: bool) -> Outcome:
     if isinstance(error, Interrupted):
         return "interrupted"
     return "failed" if began else "refused"
-
-
-def _interrupted(error: KeyboardInterrupt | SystemExit) -> Interrupted:
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return Interrupted(error.code - 128)
-    return Interrupted(signal.SIGINT)
 
 
 def write_report(document: Mapping[str, object], path: Path | None) -> bool:

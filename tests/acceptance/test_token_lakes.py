@@ -21,6 +21,13 @@ STATE = {
     ),
     "owner": ("SELECT contract_id, token_id, owner, last_ledger FROM ledgerfill.sep50_tokens"),
 }
+DIFFERENCES = """
+    SELECT contract_id, account, h.balance, s.balance
+    FROM (SELECT contract_id, account, sum(amount) AS balance FROM ledgerfill.state_changes
+          WHERE protocol_id = 'SEP41' AND category = 1 GROUP BY 1, 2 HAVING sum(amount) <> 0) h
+    FULL JOIN ledgerfill.sep41_balances s USING (contract_id, account)
+    WHERE h.balance IS DISTINCT FROM s.balance
+"""
 CONTRACTS = "SELECT contract_id, from_ledger, protocol_id, wasm_hash FROM ledgerfill.protocol_contracts"
 
 
@@ -76,3 +83,5 @@ def test_current_state_is_that_of_the_truth(ledgerfill: Program, lake: Path, chu
     done(ledgerfill, "migrate", "current-state", *source, *BOTH, "--until-tip")
     for kind, query in STATE.items():
         assert rows(ledgerfill, query) == truth(lake, kind), kind
+    done(ledgerfill, "migrate", "history", "--source", lake, "--chunk-ledgers", chunk_ledgers, *BOTH, "--until-tip")
+    assert rows(ledgerfill, DIFFERENCES) == set()  # every change of a balance has a row, and none twice

@@ -1,15 +1,36 @@
-"""Fixtures of the integration tests: the real lake, in its folder and behind a server that fails on purpose."""
+"""Fixtures of the integration tests: connections to a new store, and the real lake, also behind a server that fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from faulty_s3 import FaultyS3
 from pooling import config
 
 from workers.messages import WorkerConfig
+
+
+@pytest.fixture
+def connect(store: str) -> Iterator[Callable[[], psycopg.Connection]]:
+    """Return what connects to the store, in autocommit, as often as it is called; closed at the end."""
+    opened: list[psycopg.Connection] = []
+
+    def one() -> psycopg.Connection:
+        opened.append(psycopg.connect(store, autocommit=True))
+        return opened[-1]
+
+    yield one
+    for conn in opened:
+        conn.close()
+
+
+@pytest.fixture
+def conn(connect: Callable[[], psycopg.Connection]) -> psycopg.Connection:
+    """Return a connection to the store, in autocommit."""
+    return connect()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -51,12 +50,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
-
-
-@pytest.fixture
 def settings(lake: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LEDGERFILL_HOME", str(tmp_path))
     given = {"source": str(lake), "database": store, "start_ledger": FIRST, "end_ledger": LAST, "workers": 1}
@@ -99,7 +92,7 @@ def test_run_that_a_signal_broke_off_is_written_down_as_interrupted(settings, co
     """A signal that comes where none is caught is no failure of the run."""
     with pytest.raises(KeyboardInterrupt):
         backfill.run(settings(), Interrupting())
-    assert last_run(conn)[:2] == ("interrupted", "KeyboardInterrupt")
+    assert last_run(conn)[:2] == ("interrupted", "interrupted by signal 2")
 
 
 @pytest.mark.parametrize("trusted", [FIRST, LAST])

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import handmade
 import psycopg
-import pytest
 
 from pipeline.store import books, locks
 from pipeline.store.commit import Committer
 from workers.messages import TABLES, LedgerRange
-
-
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
 
 
 def started(conn: psycopg.Connection, job: str = "backfill") -> books.Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -22,24 +22,6 @@ from pipeline.store.connection import Limits, open_store
 from workers.messages import LedgerRange
 
 Connect = Callable[[], psycopg.Connection]
-
-
-@pytest.fixture
-def connect(store: str) -> Iterator[Connect]:
-    opened: list[psycopg.Connection] = []
-
-    def one() -> psycopg.Connection:
-        opened.append(psycopg.connect(store, autocommit=True))
-        return opened[-1]
-
-    yield one
-    for conn in opened:
-        conn.close()
-
-
-@pytest.fixture
-def conn(connect: Connect) -> psycopg.Connection:
-    return connect()
 
 
 def run_of(conn: psycopg.Connection, job: str = "backfill") -> books.Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import handmade
@@ -16,12 +15,6 @@ from pipeline.store import books
 from pipeline.store.commit import Committer
 from pipeline.store.compare import compare
 from workers.messages import TABLES, ChunkDone
-
-
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
 
 
 def commit(store: str, conn: psycopg.Connection, chunk: ReadyChunk) -> ChunkDone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,12 +21,6 @@ from workers.protocols import Protocol, installed
 A, B, W1, W2, W3 = (bytes([number]) * 32 for number in range(5))
 Seen = tuple[bytes, int, bytes | None]  # contract, ledger, code
 SPECS = [(W1, b"one"), (W2, b"two"), (W3, None)]
-
-
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
 
 
 def merge(conn: psycopg.Connection, seen: Sequence[Seen], specs: Sequence[contracts.Spec] = (), since: int = 1) -> None:

@@ -21,24 +21,6 @@ Connect = Callable[[], psycopg.Connection]
 
 
 @pytest.fixture
-def connect(store: str) -> Iterator[Connect]:
-    opened: list[psycopg.Connection] = []
-
-    def one() -> psycopg.Connection:
-        opened.append(psycopg.connect(store, autocommit=True))
-        return opened[-1]
-
-    yield one
-    for conn in opened:
-        conn.close()
-
-
-@pytest.fixture
-def conn(connect: Connect) -> psycopg.Connection:
-    return connect()
-
-
-@pytest.fixture
 def begun(connect: Connect, conn: psycopg.Connection) -> Committer:
     """Return the committer of a migration of two protocols, whose cursors stand at ledger 99."""
     run = run_of(conn)

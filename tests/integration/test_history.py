@@ -44,12 +44,6 @@ class Silent:
 
 
 @pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
-
-
-@pytest.fixture
 def run(conn: psycopg.Connection) -> Run:
     run = books.new_run(conn)
     books.start_run(conn, run, LedgerRange(100, 199), source="/lake", workers=2)

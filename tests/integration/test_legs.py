@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,12 +25,6 @@ from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
 HISTORY = Leg("history", (SEP41,), Gap(ledgers=LedgerRange(100, 129)))
-
-
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
 
 
 @pytest.fixture

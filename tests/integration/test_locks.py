@@ -33,19 +33,6 @@ Connect = Callable[[], psycopg.Connection]
 
 
 @pytest.fixture
-def connect(store: str) -> Iterator[Connect]:
-    opened: list[psycopg.Connection] = []
-
-    def one() -> psycopg.Connection:
-        opened.append(psycopg.connect(store, autocommit=True))
-        return opened[-1]
-
-    yield one
-    for conn in opened:
-        conn.close()
-
-
-@pytest.fixture
 def holding(store: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """Start another process that holds the store; return it, its run and its server process."""
     with subprocess.Popen(

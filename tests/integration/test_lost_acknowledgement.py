@@ -26,12 +26,6 @@ SLOW_COMMIT = """
 
 
 @pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
-
-
-@pytest.fixture
 def through(store: str, conn: psycopg.Connection) -> Iterator[Callable[..., Committer]]:
     """Return a maker of committers that reach the store through a proxy with the given fate of each COMMIT."""
     names, made = conninfo_to_dict(store), []

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
 from pipeline.errors import Refused
 from pipeline.store import network, segments
 from workers.messages import LedgerRange
-
-
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
 
 
 def test_network_that_a_transaction_proves_stays(conn: psycopg.Connection):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,12 +26,6 @@ CHUNKS = (
 )
 
 LOST = {100: 0, 105: 2, 120: 1}  # attempts by chunk, the last one's a hedge that was slower
-
-
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
 
 
 @pytest.fixture

@@ -26,12 +26,6 @@ from pipeline.store.finish import Finisher
 from workers.messages import MAX_LEDGER, TABLES, LedgerRange
 
 
-@pytest.fixture
-def conn(store: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(store, autocommit=True) as conn:
-        yield conn
-
-
 def attached(conn: psycopg.Connection) -> list[str]:
     query = """SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
                WHERE inhparent = 'ledgerfill.events'::regclass ORDER BY relname"""
