@@ -13,7 +13,7 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.config import BackfillSettings
-from pipeline.job import Job
+from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted
 from pipeline.progress.report import Observer, RunReport
@@ -46,7 +46,7 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         network.check(conn, opened.network_passphrase)
         check_held(settings, conn)
         nothing = not (absent or stretches.gaps(conn, opened.wanted) or segments.due(conn))
-        account = Account(observer) if nothing else _account(database, observer)  # which looks at every process
+        account = Account(observer) if nothing else account_of(database, observer)  # which looks at every process
         job = _Backfill(settings, database, opened, conn, account)
         if nothing:
             logger.info("ledgers %s are in the store already: nothing to do", opened.wanted)
@@ -59,11 +59,6 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         report = job.go_on(job.set_right(this, absent) if absent else job.begin(this), this, observer)
         observer.finished(report)
         return report
-
-
-def _account(database: Database, observer: Observer) -> Account:
-    """Begin an account; the CPU of a server that is ours counts."""
-    return Account(observer, server=database.embedded.pid() if database.embedded else None)
 
 
 class _Backfill(Job):

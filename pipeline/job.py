@@ -40,6 +40,11 @@ _AT_THE_END = Limits(lock_s=5.0, statement_s=120.0)
 _INTERRUPTED = Limits(connect_s=3, lock_s=2.0, statement_s=4.0, unacknowledged_s=2.0)  # somebody waits for its end
 
 
+def account_of(database: Database, observer: Observer) -> Account:
+    """Begin an account; the CPU of a server that is ours counts."""
+    return Account(observer, server=database.embedded.pid() if database.embedded else None)
+
+
 class Job(ABC):
     """One run over one range, its lock held; what is particular to a job is in the classes derived from this."""
 

@@ -21,7 +21,7 @@ from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.config import MigrateSettings
 from pipeline.errors import BackfillError, HandedOff, Refused
-from pipeline.job import Job
+from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted, make_plan
 from pipeline.progress.report import Observer, RunReport
@@ -61,7 +61,7 @@ def run(kind: Kind, settings: MigrateSettings, observer: Observer) -> RunReport:
             lock = f"the {kind.replace('_', ' ')} of {each}"
             stack.enter_context(closing(Keeper(database.connect, this, lock=lock)))
         found = ready(kind, settings, database, conn)
-        account = Account(observer, server=database.embedded.pid() if database.embedded else None)
+        account = account_of(database, observer)
         left = {"start_ledger": found.left.first, "end_ledger": found.left.last}
         opened = stack.enter_context(source.opened(narrowed := settings.model_copy(update=left), database.home))
         network.check(conn, opened.network_passphrase)

@@ -8,10 +8,9 @@ from uuid import UUID
 import psycopg
 
 from pipeline import source
-from pipeline.account import Account
 from pipeline.actions import ReadyChunk
 from pipeline.config import SetupSettings
-from pipeline.job import Job
+from pipeline.job import Job, account_of
 from pipeline.plan import Gap
 from pipeline.progress.report import Observer, RunReport
 from pipeline.store import books, network, unread
@@ -38,7 +37,7 @@ def run(settings: SetupSettings, ranges: list[LedgerRange], observer: Observer) 
         opened = stack.enter_context(source.opened(settings, database.home))
         conn = stack.enter_context(closing(database.connect()))
         network.check(conn, opened.network_passphrase)
-        account = Account(observer, server=database.embedded.pid() if database.embedded else None)
+        account = account_of(database, observer)
         job = _Reading(settings, database, opened, conn, account)
         this = books.new_run(conn, job=JOB)
         stack.enter_context(closing(Keeper(database.connect, this, lock=LOCK)))

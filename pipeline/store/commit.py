@@ -95,6 +95,8 @@ class Committer:
             return self._until_answered(chunk, turn)
         except psycopg.Error as error:
             raise CommitRefused(chunk.ledgers, str(error).splitlines()[0]) from error
+        except OSError as error:  # somebody has removed the file of its rows
+            raise CommitRefused(chunk.ledgers, f"its rows in {error.filename}: {error.strerror}") from error
 
     def _until_answered(self, chunk: ReadyChunk, turn: Turn) -> Committed:
         swap = self._swap(chunk, self._run, uuid4())

@@ -9,6 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
+FUTURENET = "Test SDF Future Network ; October 2022"
+NEWEST = 247487  # its newest checkpoint
+STATE = "history/00/03/c6/history-0003c6bf.json"
+
 
 class ArchiveServer:
     """Serves a folder, with or without ranges; what stands in `faults` for a part of a path is answered first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,3 +48,18 @@ def faulty_pubnet(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
         for name, value in {"ENDPOINT_URL": server.url, "ALLOW_HTTP": "true", "REGION": "us-east-2"}.items():
             monkeypatch.setenv(f"AWS_{name}", value)
         yield server
+
+
+@pytest.fixture
+def real(shared: Path) -> Path:
+    """The real history archive."""
+    return shared / "archive/futurenet"
+
+
+@pytest.fixture
+def copied(real: Path, tmp_path: Path) -> Path:
+    """The real archive, to be damaged."""
+    shutil.copytree(real, tmp_path / "archive", copy_function=shutil.copyfile)
+    for path in [tmp_path / "archive", *(tmp_path / "archive").rglob("*")]:
+        path.chmod(0o755)
+    return tmp_path / "archive"

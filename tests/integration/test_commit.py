@@ -24,6 +24,15 @@ from workers.messages import LedgerRange
 Connect = Callable[[], psycopg.Connection]
 
 
+def test_rows_that_were_removed_are_named(connect: Connect, conn: psycopg.Connection, tmp_path: Path):
+    """Whoever clears the folder of a run in progress ends it: the chunk and its file are named, nothing is written."""
+    committer, chunk = Committer(connect, run_of(conn)), handmade.chunk(tmp_path, 100, 104)
+    Path(chunk.path).unlink()
+    with pytest.raises(CommitRefused, match=f"cannot commit ledgers 100-104: its rows in {chunk.path}: No such file"):
+        committer.commit(chunk)
+    assert conn.execute("SELECT count(*) FROM ledgerfill.ledger_stretches").fetchone() == (0,)
+
+
 def run_of(conn: psycopg.Connection, job: str = "backfill") -> books.Run:
     run = books.new_run(conn, job=job)
     books.start_run(conn, run, LedgerRange(1, 1_000_000), source="handmade", workers=1)
