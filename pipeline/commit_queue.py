@@ -38,6 +38,10 @@ class CommitQueue:
         """How many chunks wait for one before them."""
         return len(self._buffer)
 
+    def expect(self, ledgers: LedgerRange) -> None:
+        """Expect more ledgers, above all others."""
+        self._buffer.expect(ledgers)
+
     def hold(self, result: Result) -> tuple[Result, Failure] | None:
         """Take a result in, and line up all whose turn it is now.
 

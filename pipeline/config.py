@@ -312,6 +312,21 @@ class MigrateSettings(JobSettings):
         return self.start_ledger if "start_ledger" in self.model_fields_set else None
 
 
+class LiveSettings(JobSettings):
+    """`live`: its range is from where the store ends to the newest ledger of the source, which moves."""
+
+    unflagged = frozenset({"end_ledger"})
+
+    start_ledger: Ledger = 1  # not given: where the store ends, and in an empty one the newest of the source
+    until_tip: bool = False
+    retention_ledgers: Count | None = None  # None: everything is kept
+
+    @property
+    def start_given(self) -> int | None:
+        """The first ledger that was asked for, if any."""
+        return self.start_ledger if "start_ledger" in self.model_fields_set else None
+
+
 class HistorySettings(MigrateSettings):
     """`migrate history`: it begins with the oldest ledger that live ingestion keeps."""
 

@@ -28,10 +28,10 @@ from pipeline.commit_queue import CommitQueue
 from pipeline.crew import Crew, Worker
 from pipeline.dispatch import Dispatcher, note
 from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted, WorkersLost
-from pipeline.events import CommitFailed, Committed, Event, FromWorker, Interrupt, WorkerDied
+from pipeline.events import CommitFailed, Committed, Ended, Event, FromWorker, Grown, Interrupt, WorkerDied
 from pipeline.events import SegmentCompleted as Completed
 from pipeline.events import SegmentFailed as NotCompleted
-from pipeline.plan import Plan
+from pipeline.plan import Gap, Plan
 from pipeline.progress.snapshot import Snapshot
 from pipeline.segments import Segment, SegmentQueue
 from pipeline.staffing import Post, Staffing
@@ -59,6 +59,7 @@ class Coordinator:
         `object_of` names the object of a ledger, for who died or hung at it and could not.
         """
         self._plan, self._config = plan, config
+        self._chunks = sum(1 for _ in islice(plan.chunks(), config.workers + config.more_workers))
         self._supply = Supply(plan, min(MOST_ROW_BYTES, config.window_bytes // 4))
         self._object_of = object_of
         self._staffing = Staffing(
@@ -67,11 +68,9 @@ class Coordinator:
         self._window = Window(config.most_chunks(config.workers), config.window_bytes)
         self._crew = Crew(result_dir)
         self._dispatcher = Dispatcher(self._crew, self._window, self._supply, config.stall)
-        self._chunks = sum(1 for _ in islice(plan.chunks(), config.workers + config.more_workers))
         self._hire_at = 0.0
         self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.connections)
-        self._segments = segments or SegmentQueue(())
-        self._completing = 0  # segments that were not answered yet
+        self._segments = segments or SegmentQueue(None)
         self._next_commit = plan.first  # the ledger after the last that is committed; None behind the plan's last
         self._error: Exception | None = None  # what the run ends with when everything before it is committed
         self._finished = False
@@ -99,18 +98,20 @@ class Coordinator:
             case CommitFailed(error):
                 self._finish("failed", error)
             case Completed():
-                self._completing -= 1
+                self._segments.answered()
             case NotCompleted(error):
-                self._completing, self._segments = 0, SegmentQueue(())
+                self._segments.stop()
                 self._wind_down(error)
             case Interrupt(signal):
                 self._interrupt(signal)
+            case Grown() | Ended():
+                self._follow(event)
         return self._advance(now)
 
     @property
     def _most_workers(self) -> int:
         """How many workers there should be, at most one a chunk."""
-        return min(self._staffing.workers, self._chunks)
+        return self._staffing.workers if self._plan.grows else min(self._staffing.workers, self._chunks)
 
     def next_wake(self, now: float) -> float | None:
         """Return the seconds until a `Tick` is due, at least 0; None when only an event can change anything."""
@@ -148,7 +149,7 @@ class Coordinator:
             workers_idle=len(self._crew) - busy - starting,
             workers_starting=starting,
             held_bytes=self._window.held_bytes,
-            completing=self._completing,
+            completing=self._segments.completing,
             waits=tally.waits,
             worst_head=tally.worst_head,
         )
@@ -260,6 +261,23 @@ class Coordinator:
         self._tally.committed(ledgers, rows, ready.done)
         self._actions.append(Discard(ready.path, reusable=True))
 
+    def _follow(self, event: Grown | Ended) -> None:
+        """Go on with what has come at the end of the plan, or know that this is its end; nothing grows behind one."""
+        if isinstance(event, Ended):
+            self._plan = replace(self._plan, grows=False)
+            if event.error and not self._error:
+                self._wind_down(event.error)
+        elif not self._error:
+            self._grow(event.gap)
+
+    def _grow(self, gap: Gap) -> None:
+        self._plan = self._plan.grown(gap)
+        self._supply.grow(self._plan)
+        self._queue.expect(gap.ledgers)
+        self._segments.expect(gap.ledgers)
+        if self._next_commit is None:
+            self._next_commit = gap.ledgers.first
+
     def _interrupt(self, signal: int) -> None:
         """Commit what is in order already and end; the second time, end."""
         error = Interrupted(signal)
@@ -299,12 +317,11 @@ class Coordinator:
         self._actions.extend(self._dispatcher.suspects(now))
 
     def _commit(self) -> None:
-        while ready := self._queue.next_commit():
+        while not self._segments.busy and (ready := self._queue.next_commit()):
             self._actions.append(Commit(ready))
 
     def _complete(self, segments: Sequence[Segment]) -> None:
         self._actions.extend(map(CompleteSegment, segments))
-        self._completing += len(segments)
 
     def _staff(self, now: float) -> None:
         while len(self._crew) < self._most_workers and now >= self._hire_at and self._dispatcher.has_work:
@@ -349,9 +366,12 @@ class Coordinator:
     def _finish_if_done(self) -> None:
         if len(self._window) or not self._supply.exhausted:
             return
+        if self._plan.grows and self._error is None:
+            self._complete(self._segments.reached(self._plan.wanted.last + 1))  # they are about to be read
+            return
         if not isinstance(self._error, Interrupted):  # who ends early by a failure leaves every index behind, too
             self._complete(self._segments.begun(self._next_commit))
-            if self._completing:
+            if self._segments.completing:
                 return
         if self._error:
             self._finish("interrupted" if isinstance(self._error, Interrupted) else "failed", self._error)
@@ -385,9 +405,11 @@ class Coordinator:
 
     def _count_waits(self, now: float) -> None:
         seconds, self._seen = now - self._seen, now
-        if self._completing and self._supply.exhausted and not len(self._window):
+        if self._segments.completing and self._supply.exhausted and not len(self._window):
             self._tally.completed(seconds)
             return
+        if self._plan.grows and self._supply.exhausted and not len(self._window):
+            return  # the network is waited for
         self._tally.waited(
             seconds,
             idle=sum(1 for worker in self._crew if worker.ready and not worker.tasks),

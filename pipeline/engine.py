@@ -42,6 +42,7 @@ from pipeline.events import (
     Tick,
     WorkerDied,
 )
+from pipeline.follower import Follower, Look
 from pipeline.lanes import Lanes, Turn
 from pipeline.plan import Plan
 from pipeline.planning import coordinator_config
@@ -74,6 +75,7 @@ class Writing:
     complete: Callable[[Segment], None] | None = None  # called on one more
     due: Sequence[Segment] = ()  # left incomplete by earlier runs
     cancel: Callable[[], None]  # ends all in hand, from the main thread: a second interrupt does not wait for it
+    look: Look | None = None  # for a plan that grows: what has come
 
 
 def drive(
@@ -85,7 +87,7 @@ def drive(
     watcher: Watcher,
 ) -> Finish:
     """Run `plan` with worker processes of its own, and return how it ended; nothing of it is left behind then."""
-    gaps = [gap.ledgers for gap in plan.gaps] if writing.complete else []
+    gaps = [gap.ledgers for gap in plan.gaps] if writing.complete else None
     with ResultFolder(settings.window_bytes, home) as folder, Pool(source.worker_config) as pool:
         coordinator = Coordinator(
             plan,
@@ -151,6 +153,7 @@ class Engine:
         self._coordinator, self._pool, self._watcher = coordinator, pool, watcher
         self._commits = Lanes(writing.commits, CommitFailed, writing.cancel)
         self._completions = Lanes([_completing(writing.complete)], SegmentFailed, writing.cancel)
+        self._follower = Follower(writing.look)
         self._signals = Signals()
         self._finish: Finish | None = None
         self._spare: list[str] = []
@@ -172,15 +175,17 @@ class Engine:
             at_once = self._finish is not None and self._finish.outcome == "interrupted"
             self._completions.close(at_once=at_once)
             self._commits.close(at_once=at_once)
+            self._follower.close()
             self._signals.close()
 
     def _wait(self) -> list[Event]:
         """Wait for something to happen, at most until a deadline or the next look at the run."""
         wake = self._coordinator.next_wake(self._clock())
         timeout = SNAPSHOT_S if wake is None else min(max(wake, 0.0), SNAPSHOT_S)
-        pipes = [self._commits.readable, self._completions.readable, self._signals.readable]
+        pipes = [each.readable for each in (self._commits, self._completions, self._signals, self._follower)]
         said = self._pool.wait(timeout, pipes)
         events: list[Event] = [*self._signals.events(), *self._commits.answers(), *self._completions.answers()]
+        events += self._follower.events()
         for worker, message in said:
             if isinstance(message, WorkerGone):
                 events.append(WorkerDied(worker, message.reason))

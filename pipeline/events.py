@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.plan import Gap
 from pipeline.segments import Segment
 from workers.messages import LedgerRange, WorkerMessage
 
@@ -62,8 +63,33 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Grown:
+    """What the run follows has more ledgers: a gap above all that was known."""
+
+    gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more comes of what the run follows; `error` where it cannot be followed any longer."""
+
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Nothing happened; time went by."""
 
 
-Event = FromWorker | WorkerDied | Committed | CommitFailed | SegmentCompleted | SegmentFailed | Interrupt | Tick
+Event = (
+    FromWorker
+    | WorkerDied
+    | Committed
+    | CommitFailed
+    | SegmentCompleted
+    | SegmentFailed
+    | Interrupt
+    | Grown
+    | Ended
+    | Tick
+)

@@ -31,6 +31,7 @@ from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
+    from pipeline.follower import Look
     from pipeline.history import Scribe
     from pipeline.store.swap import Swap
 
@@ -80,6 +81,10 @@ class Job(ABC):
     def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
         """Return what is not done at the end of a run, by the books and by looking at what the run has written."""
         return self._lacks(conn)
+
+    def look(self) -> Look | None:
+        """Return what looks for more where the range grows."""
+        return None
 
     def plan(self) -> Plan:
         """Return a plan of what is not done. Raises `Refused` where it cannot be carried out."""
@@ -158,6 +163,7 @@ class Job(ABC):
                 complete=finisher.finish if self.completes else None,
                 due=self._due(self._conn),
                 cancel=cancel,
+                look=self.look(),
             )
             history = History(self._account, scribe)
             config = replace(self._source.worker_config, tables=self.sections)

@@ -15,6 +15,7 @@ from workers.messages import LedgerRange
 
 OBJECT_BYTES = 128 << 10  # of a pubnet ledger as stored; assumed where nothing was sampled
 CHUNKS_A_WORKER = 4  # at least, where the range has that many objects
+SHARES_OF_REST = 16  # of what is left up to an end that moves, a chunk takes one: so the last are of one ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ class Plan:
     gaps: tuple[Gap, ...]
     cost: CostModel = field(default_factory=CostModel)
     size: ChunkSize = field(default_factory=ChunkSize)
+    grows: bool = False  # more ledgers come at its end: near it chunks shrink to one ledger, and it is waited for more
 
     def __post_init__(self) -> None:
         """Refuse gaps that overlap, touch, descend or leave the range."""
@@ -126,6 +128,15 @@ class Plan:
         """The first missing ledger; None when the range is done already."""
         return self.gaps[0].ledgers.first if self.gaps else None
 
+    def grown(self, gap: Gap) -> Plan:
+        """Return this with one more gap at its end, or with a longer last one where `gap` goes on from that."""
+        before = self.gaps
+        if before and before[-1].ledgers.last + 1 == gap.ledgers.first:
+            joined = LedgerRange(before[-1].ledgers.first, gap.ledgers.last)
+            before, gap = before[:-1], replace(gap, ledgers=joined, below=before[-1].below)
+        wanted = LedgerRange(self.wanted.first, max(self.wanted.last, gap.ledgers.last))
+        return replace(self, wanted=wanted, gaps=(*before, gap))
+
     def gap_of(self, ledger: int) -> Gap:
         """Return the gap that holds `ledger`; `ValueError` where there is none."""
         place = bisect_right(self.gaps, ledger, key=lambda gap: gap.ledgers.first) - 1
@@ -146,6 +157,8 @@ class Plan:
         """
         room = self._room(first)
         count = self.size.exact_ledgers or self._affordable(room, most_bytes)
+        if self.grows:
+            count = min(count, max(1, (self.gaps[-1].ledgers.last - first) // SHARES_OF_REST))
         if count >= len(room):
             return room
         per_object = self.size.ledgers_per_object
@@ -177,7 +190,7 @@ class Plan:
             same = min(same, self.cost.end_of_piece(first) or same)
             # From an object's border on, chunks repeat while the cost a ledger does; the last object before a change
             # of cost is left out, since a chunk that could almost have it may have some of the next.
-            even = first % self.size.ledgers_per_object == 0
+            even = first % self.size.ledgers_per_object == 0 and not self.grows
             repeats = max(1, (same + 1 - self.size.ledgers_per_object - first) // len(chunk)) if even else 1
             count += repeats
             first = self.after(first + repeats * len(chunk) - 1)

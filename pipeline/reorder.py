@@ -43,6 +43,17 @@ class ReorderBuffer(Generic[T]):
         """Return how many items wait."""
         return len(self._held)
 
+    def expect(self, ledgers: LedgerRange) -> None:
+        """Expect more, above all that was expected before; `ValueError` for anything else."""
+        if self._ranges and self._ranges[-1].last >= ledgers.first:
+            raise ValueError(f"ranges {self._ranges[-1]} and {ledgers} do not ascend")
+        if self._ranges and self._ranges[-1].last + 1 == ledgers.first:
+            self._ranges = (*self._ranges[:-1], LedgerRange(self._ranges[-1].first, ledgers.last))
+        else:
+            self._ranges = (*self._ranges, ledgers)
+        if self._next is None:
+            self._next = ledgers.first
+
     def add(self, ledgers: LedgerRange, item: T) -> list[T]:
         """Take an item and return everything that is now in order, lowest first.
 

@@ -49,11 +49,43 @@ def joined(ascending: Iterable[Segment]) -> tuple[LedgerRange, ...]:
 class SegmentQueue:
     """The segments that a run has to complete: each is given out once, when nothing more of the run goes into it."""
 
-    def __init__(self, gaps: Sequence[LedgerRange], due: Sequence[Segment] = ()) -> None:
-        """Take the missing ledgers, and the segments that earlier runs have left incomplete."""
+    def __init__(self, gaps: Sequence[LedgerRange] | None, due: Sequence[Segment] = ()) -> None:
+        """Take the missing ledgers (None: nothing is completed), and segments that earlier runs have left incomplete."""
+        self._completes, gaps = gaps is not None, gaps or ()
         self._planned = {segment for gap in gaps for segment in segments(gap)}
         self._due = frozenset(due)
         self._waiting = sorted(self._planned | self._due)
+        self._reached: set[Segment] = set()
+        self.completing = 0  # given out and not answered yet
+        self._at_end = False  # whether one of these is the last of what grows
+
+    def expect(self, ledgers: LedgerRange) -> None:
+        """Take more missing ledgers, above all others; a segment that was given out before is so once more."""
+        more = {*segments(ledgers)} if self._completes else set()
+        self._planned |= more
+        self._waiting = sorted({*self._waiting, *more})
+
+    def reached(self, next_ledger: int) -> list[Segment]:
+        """Give out what is begun where a run waits for `next_ledger`, once each: its end comes later."""
+        given = [each for each in self._waiting if each.first < next_ledger and each not in self._reached]
+        self._reached.update(given)
+        self._at_end |= bool(given)
+        self.completing += len(given)
+        return given
+
+    @property
+    def busy(self) -> bool:
+        """Whether rows shall wait: indexes are being built where the next ones go."""
+        return self._at_end
+
+    def answered(self) -> None:
+        """Note that one that was given out is complete."""
+        self.completing -= 1
+        self._at_end = self._at_end and self.completing > 0
+
+    def stop(self) -> None:
+        """Give out nothing more, and expect no answer."""
+        self._waiting, self.completing, self._at_end = [], 0, False
 
     def passed(self, next_ledger: int | None) -> list[Segment]:
         """Give out what lies below the next ledger to be committed (None: all were), and what the run never touches."""
@@ -70,4 +102,5 @@ class SegmentQueue:
     def _give_out(self, wanted: Callable[[Segment], bool]) -> list[Segment]:
         given = [segment for segment in self._waiting if segment not in self._planned or wanted(segment)]
         self._waiting = [segment for segment in self._waiting if segment not in given]
+        self.completing += len(given)
         return given

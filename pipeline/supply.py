@@ -29,6 +29,12 @@ class Supply:
         """Whether everything was handed out, or nothing more shall be."""
         return self._next is None
 
+    def grow(self, plan: Plan) -> None:
+        """Go on with a plan that has more at its end, where all before it was handed out."""
+        if self._next is None:
+            self._next = plan.after(self._plan.wanted.last)
+        self._plan = plan
+
     def stop(self) -> None:
         """Hand out nothing more."""
         self._next = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App, Parameter
 
-from pipeline.cli import backfill, bench, gaps, lake, migrate, plan, runs, setup, status, store, verify
+from pipeline.cli import backfill, bench, gaps, lake, live, migrate, plan, runs, setup, status, store, verify
 
 _TEXT = """\
 Fills PostgreSQL with the history of a ledger network: in parallel and in order.
@@ -26,6 +26,7 @@ def make_app() -> App:
     app.command(backfill.backfill, help_epilogue=backfill.EXAMPLES)
     app.command(setup.setup, help_epilogue=setup.EXAMPLES)
     app.command(migrate.app)
+    app.command(live.live, help_epilogue=live.EXAMPLES)
     app.command(plan.plan, help_epilogue=plan.EXAMPLES)
     app.command(status.status, help_epilogue=status.EXAMPLES)
     app.command(runs.app)

@@ -227,6 +227,20 @@ class CurrentStateFlags(MigrateFlags):
     ] = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LiveFlags(JobOutputFlags, EngineFlags, DatabaseFlags, SourceFlags):
+    """All that `live` takes."""
+
+    start_ledger: Annotated[
+        int | None, _whole(_RANGE, "First ledger (after the store's last; in an empty one the source's newest).", "N")
+    ] = None
+    until_tip: Annotated[bool | None, _flag(_RANGE, "End at the newest ledger of the source.", negative="")] = None
+    retention_ledgers: Annotated[
+        int | None, _whole(_RANGE, "Keep the newest N ledgers and their history, drop what is older (all).", "N")
+    ] = None
+
+
 def given(*groups: object) -> Mapping[str, Any]:
     """Return the flags that were given, by the name of their setting; a group that is None holds none."""
     named = {each.name: getattr(group, each.name) for group in groups if is_dataclass(group) for each in fields(group)}

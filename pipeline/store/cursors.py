@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -56,6 +56,11 @@ def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, ru
     conn.execute(_SQL["make"], names)
 
 
+def swap(conn: psycopg.Connection, wanted: str, names: Mapping[str, object], epoch: int) -> bool:
+    """Return whether a cursor stood right below a chunk, by its `names`, and now stands at its end."""
+    return conn.execute(_SQL["swap"], {**names, "key": wanted, "epoch": epoch}).rowcount == 1
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How far a protocol is."""
@@ -106,9 +111,8 @@ class CursorSwap(Swap):
 
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap every cursor; `SwapLost` where one does not stand right below the chunk."""
-        for each in self._protocols:
-            if not conn.execute(_SQL["swap"], self.names | {"key": each, "epoch": epoch}).rowcount:
-                raise SwapLost
+        if not all(swap(conn, each, self.names, epoch) for each in self._protocols):
+            raise SwapLost
 
     def since(self, conn: psycopg.Connection) -> int:  # noqa: ARG002  # another swap has to ask
         """Return the first ledger of the gap: this run has committed all from there on."""

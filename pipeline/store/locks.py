@@ -17,7 +17,8 @@ from pipeline.store.books import Run
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("locks")
-BASE_TABLES = "base tables"  # one job has them at a time
+BASE_TABLES = "base tables"  # one job fills gaps in them at a time, and beside it
+LIVE_INGESTION = "live ingestion"  # one goes on at their end
 _POLL_S = 0.1
 _UNSIGNED_S = 0.7  # a holder signs right after it took the lock: within this time, or it is none of ours
 

@@ -1,0 +1,56 @@
+"""Follows what grows: looks for more on a thread of its own, and tells the loop of a run by events."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from pipeline.events import Ended, Event, Grown
+
+LOOK_S = 1.0  # between two looks
+_END_S = 3.0  # for a look that is under way when the run ends
+Look = Callable[[], Grown | Ended | None]
+"""Looks once, and returns what has come: more, the end, or nothing. What it raises ends the run."""
+
+
+class Follower:
+    """Looks every second until nothing more comes; without a `look` there is nothing to follow."""
+
+    def __init__(self, look: Look | None) -> None:
+        """Begin to look, after the first second."""
+        self._look = look
+        self._told: deque[Event] = deque()
+        self._closing = threading.Event()
+        self.readable, self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
+        if look is not None:
+            self._thread.start()
+
+    def events(self) -> Iterator[Event]:
+        """Iterate over what has come since the last call; `readable` has a byte for each."""
+        while self._told:
+            os.read(self.readable, 1)
+            yield self._told.popleft()
+
+    def close(self) -> None:
+        """Look no more; a look that hangs is left to itself."""
+        self._closing.set()
+        if self._thread.ident is not None:
+            self._thread.join(_END_S)
+        if not self._thread.is_alive():  # else it may still write to the pipe
+            os.close(self.readable)
+            os.close(self._wake)
+
+    def _run(self) -> None:
+        assert self._look is not None  # noqa: S101 - else it is not started
+        told: Grown | Ended | None = None
+        while not isinstance(told, Ended) and not self._closing.wait(LOOK_S):
+            try:
+                told = self._look()
+            except Exception as error:  # a thread's outermost door: the run ends with it
+                told = Ended(error)
+            if told is not None:
+                self._told.append(told)
+                os.write(self._wake, b"\0")

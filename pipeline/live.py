@@ -1,0 +1,215 @@
+"""The job `live`: follows the newest ledger of a source, ledger by ledger, and takes over from backfill and migrations.
+
+It goes on from the highest ledger of the store. What a protocol makes of a ledger is written in the ledger's own
+transaction, from the ledger on at which its cursor stands right below: there a migration has nothing left to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+
+from pipeline import source
+from pipeline.account import Account
+from pipeline.actions import Finish, ReadyChunk
+from pipeline.classification import Classifier
+from pipeline.config import LiveSettings
+from pipeline.errors import BackfillError, CursorTaken, Refused
+from pipeline.events import Ended, Grown
+from pipeline.job import Job, account_of
+from pipeline.plan import Gap, Plan, missing
+from pipeline.planning import check_held, check_trusted
+from pipeline.progress.report import Observer, RunReport
+from pipeline.segments import Segment
+from pipeline.source import STREAM, OpenSource
+from pipeline.store import books, gaps, locks, network, retention, segments, stretches
+from pipeline.store.books import Run
+from pipeline.store.connection import permitted
+from pipeline.store.database import Database
+from pipeline.store.gates import Gate, LiveSwap, served
+from pipeline.store.keeper import Keeper
+from pipeline.store.swap import LIVE, Swap
+from workers.failures import SourceError
+from workers.messages import CONTRACTS, TABLES, LedgerRange
+from workers.sources import FIRST_CLOSED, Lake
+
+if TYPE_CHECKING:
+    from pipeline.follower import Look
+    from pipeline.history import Scribe
+
+logger = logging.getLogger(__name__)
+_LIST_S = 15.0  # between two listings of a source whose next object is not there: so is a hole found
+_SILENT_S = 60.0  # without a new ledger, until it is said; then twice as long each time
+_TRIM_LEDGERS = 1000  # what falls out together while there is much to load
+
+
+@permitted()
+def run(settings: LiveSettings, observer: Observer) -> RunReport:
+    """Follow the source until somebody interrupts, and return how it went.
+
+    Raises `Refused` before anything was begun, and `RunHeld` when another live ingestion has the store.
+    """
+    if settings.source.startswith(STREAM):
+        raise Refused("a stream ends: live ingestion follows a lake")
+    database = Database(settings)
+    with ExitStack() as stack:
+        conn = stack.enter_context(closing(database.connect()))
+        first = _first(settings, conn)
+        known = settings.model_copy(update={"start_ledger": first or FIRST_CLOSED})
+        opened = stack.enter_context(source.opened(known, database.home))
+        newest = opened.wanted.last
+        opened = replace(opened, wanted=LedgerRange(first or newest, newest))
+        network.check(conn, opened.network_passphrase)
+        check_trusted(settings, opened.wanted)
+        check_held(settings, conn)
+        this = books.new_run(conn, job=LIVE)
+        stack.enter_context(closing(Keeper(database.connect, this, lock=locks.LIVE_INGESTION)))
+        job = _Live(settings, database, opened, conn, account_of(database, observer))
+        report = job.carry_out(this, observer)
+        observer.finished(report)
+        return report
+
+
+def _first(settings: LiveSettings, conn: psycopg.Connection) -> int | None:
+    """Return the first ledger of what live ingestion goes on with; None: the newest of the source."""
+    held, given = stretches.held(conn), settings.start_given
+    if not held or given is None:
+        return held[-1].ledgers.first if held else given
+    top = held[-1].ledgers
+    if given < top.first:
+        raise Refused(
+            f"--start-ledger {given} is below ledgers {top}, which live ingestion goes on from: leave it away, "
+            f"and fill what is below with ledgerfill backfill --start-ledger {given} --end-ledger {top.first - 1}"
+        )
+    return top.first if given <= top.last + 1 else given
+
+
+class _Live(Job):
+    """The base tables from some ledger on, and the protocols whose gates are open."""
+
+    job = LIVE
+    completes = True
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        database: Database,
+        opened: OpenSource,
+        conn: psycopg.Connection,
+        account: Account,
+    ) -> None:
+        """Look at what is done already."""
+        self._until_tip, self._keep = settings.until_tip, settings.retention_ledgers
+        self._protocols = Classifier().protocols
+        self._gates: tuple[Gate, ...] = ()
+        self._again = self._trimmed = False
+        self._listed = self._heard = time.monotonic()
+        self._silent_s, self._trouble = _SILENT_S, ""
+        super().__init__(settings, database, opened, conn, account)
+
+    @property
+    def _tip(self) -> int:
+        return self._source.wanted.last
+
+    def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
+        """Return what the stretches lack of the range."""
+        return stretches.gaps(conn, self._source.wanted)
+
+    def plan(self) -> Plan:
+        """Return a plan of what is not done, which grows."""
+        return replace(super().plan(), grows=not self._until_tip)
+
+    def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
+        """Return what the store lacks of the range by its books, and by looking of what this run has brought."""
+        wanted = self._source.wanted
+        kept = [part for each in self._account.ledgers if (part := each.overlap(wanted))]
+        by_looking = (hole for part in kept for hole in gaps.holes(conn, part))
+        return missing(wanted, missing(wanted, (*self._lacks(conn), *by_looking)))
+
+    def _due(self, conn: psycopg.Connection) -> list[Segment]:
+        """Return what of its own range waits to be completed: what lies below is the matter of who fills it."""
+        return [each for each in segments.due(conn) if each.past > self._source.wanted.first]
+
+    def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
+        """Return the swap of the stretch and of the gates."""
+        return LiveSwap(chunk, run, commit_id, gates=self._gates)
+
+    def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
+        """Follow; begin anew where other gates are to be served, or somebody else has filled what comes next."""
+        while True:
+            with closing(self._database.connect()) as self._conn:
+                self._gates = served(self._conn, self._protocols, self._tip, self._gates)
+                sections = [name for gate in self._gates for name in gate.sections]
+                self.sections = (*TABLES, *CONTRACTS, *dict.fromkeys(sections))
+                finish = super().work(self.plan() if self._again else plan, this, scribe)
+                self._again = True
+                taken = isinstance(finish.error, CursorTaken) and finish.error.job == "backfill"
+                if not taken and (self._until_tip or finish.outcome != "success"):
+                    with suppress(psycopg.Error):  # else it is trimmed by whoever looks next
+                        self._trim(self._conn, step=1)
+                    return finish
+
+    def look(self) -> Look | None:
+        """Return what looks for newer ledgers, and for protocols that come close."""
+        return None if self._until_tip else self._look
+
+    def _look(self) -> Grown | Ended | None:
+        try:
+            newest = self._newest()
+            with closing(self._database.connect()) as conn:
+                if served(conn, self._protocols, self._tip, self._gates) != self._gates:
+                    return Ended()
+                below = stretches.hashes(conn, [self._tip]).get(self._tip)
+                self._trim(conn, step=1 if newest <= self._tip else _TRIM_LEDGERS)
+        except (SourceError, BackfillError, psycopg.Error) as error:  # who commits waits for the database, and says so
+            self._say(f"cannot look for the next ledger: {next(iter(str(error).splitlines()), type(error).__name__)}")
+            return None
+        self._say("")
+        if newest <= self._tip:
+            self._wait()
+            return None
+        self._heard, self._silent_s = time.monotonic(), _SILENT_S
+        gap = Gap(ledgers=LedgerRange(self._tip + 1, newest), below=below)
+        self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
+        return Grown(gap)
+
+    def _newest(self) -> int:
+        """Return the newest ledger of the source; as long as the next one is not there it is listed but seldom."""
+        assert isinstance(self._source.reader, Lake)  # noqa: S101 - a stream was refused
+        now = time.monotonic()
+        if now - self._listed < _LIST_S and not self._source.reader.exists(self._tip + 1):
+            return self._tip
+        self._listed = now
+        return self._source.reader.newest() or self._tip
+
+    def _wait(self) -> None:
+        """Say how long no ledger has come."""
+        silent_s = time.monotonic() - self._heard
+        if silent_s >= self._silent_s:
+            self._silent_s *= 2
+            where = self._settings.source_shown
+            logger.info("waiting for ledger %s: nothing new in %s for %.0f s", self._tip + 1, where, silent_s)
+
+    def _say(self, trouble: str) -> None:
+        """Say what is wrong when that changes."""
+        if trouble and trouble != self._trouble:
+            logger.warning("%s", trouble)
+        self._trouble = trouble
+
+    def _trim(self, conn: psycopg.Connection, *, step: int) -> None:
+        """Let go of what falls out of the retention, once it is `step` ledgers."""
+        if not (self._keep and (held := stretches.held(conn))):
+            return
+        first = max(1, held[-1].ledgers.last - self._keep + 1)
+        if self._trimmed and first - held[0].ledgers.first < step:
+            return
+        retention.trim(conn, first)
+        self._trimmed = True
+        wanted = self._source.wanted
+        self._source = replace(self._source, wanted=LedgerRange(max(first, wanted.first), wanted.last))

@@ -1,0 +1,99 @@
+"""The gates of live ingestion: of each protocol its history and its state, taken over once a migration is close."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import get_args
+from uuid import UUID
+
+import psycopg
+
+from pipeline.actions import ReadyChunk
+from pipeline.classification import Classifier
+from pipeline.segments import Segment
+from pipeline.store import contracts, cursors, state_changes, tokens
+from pipeline.store.books import Run
+from pipeline.store.cursors import Kind
+from pipeline.store.swap import StretchSwap
+from workers.protocols import Protocol
+
+NEAR, FAR = 1000, 10_000  # ledgers behind the tip: a gate is served from here on, and no longer from there on
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What live ingestion writes of a protocol from the ledger on at which it wins the cursor."""
+
+    protocol: Protocol
+    kind: Kind
+
+    @property
+    def key(self) -> str:
+        """Its cursor in `ingest_store`."""
+        return cursors.key(self.protocol.id, self.kind)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """What workers make for it."""
+        return tokens.sections(self.protocol, self.kind)
+
+
+def served(
+    conn: psycopg.Connection, protocols: Mapping[str, Protocol], tip: int, before: Collection[Gate] = ()
+) -> tuple[Gate, ...]:
+    """Return the gates whose cursors are close to `tip`, in the order of their keys; those served `before` stay longer.
+
+    A cursor that is far behind, or not there, costs live ingestion nothing.
+    """
+    every = {
+        gate.key: gate
+        for name in (each.id for each in contracts.set_up(conn))
+        for gate in (_gates(protocols[name]) if name in protocols else ())
+    }
+    standing = cursors.read(conn, list(every))
+    close = (key for key, cursor in standing.items() if cursor.value >= tip - (FAR if every[key] in before else NEAR))
+    return tuple(every[key] for key in sorted(close))
+
+
+def _gates(protocol: Protocol) -> Iterator[Gate]:
+    for kind in get_args(Kind):
+        gate = Gate(protocol, kind)
+        if gate.sections:
+            yield gate
+
+
+class LiveSwap(StretchSwap):
+    """A stretch grows by a chunk, and so do the protocols whose cursors stand right below it: one transaction."""
+
+    def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, gates: Collection[Gate]) -> None:
+        """Take the gates, in the order of their keys: so nobody who swaps several waits for another."""
+        super().__init__(chunk, run, commit_id)
+        self._gates, self._open = gates, list[Gate]()
+
+    def make_room(self, conn: psycopg.Connection) -> None:
+        """Have the tables of the chunk's segment, and the partition of the history."""
+        super().make_room(conn)
+        if any(gate.kind == "history" for gate in self._gates):
+            state_changes.ensure(conn, self.chunk.ledgers)
+
+    def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
+        """Swap the stretch, then each cursor on its own; one that stands elsewhere is left to its migration."""
+        super().carry_out(conn, epoch)
+        self._open = [gate for gate in self._gates if cursors.swap(conn, gate.key, self.names, epoch)]
+
+    def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
+        """Merge contracts, which decide about the rows of tokens, and then what belongs to open gates."""
+        contracts.merge(conn, staged, self.since(conn), classifier)
+        merged = Counter[str]()
+        for gate in self._open:
+            if gate.kind == "history":
+                merged[state_changes.TABLE] += self._append(conn, gate, staged)
+            else:
+                merged.update(tokens.fold(conn, gate.protocol, staged))
+        self.merged = dict(merged)
+
+    def _append(self, conn: psycopg.Connection, gate: Gate, staged: Collection[str]) -> int:
+        segment = Segment.of(self.chunk.ledgers.first)
+        return sum(tokens.append(conn, gate.protocol, staged, segment, certain=certain) for certain in (True, False))

@@ -1,0 +1,44 @@
+-- What falls out of the ledgers that live ingestion keeps: first out of the books, then its rows.
+
+-- name: history_cursors
+-- Cursors of histories, under lock: who commits one of their chunks reads the books before this transaction or after it.
+SELECT value FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' ORDER BY key FOR UPDATE
+
+-- name: forget
+-- Stretches that lie below the first ledger kept.
+DELETE FROM ledgerfill.ledger_stretches WHERE last < %(first)s
+
+-- name: shorten
+-- The stretch that holds the first ledger kept begins with it.
+UPDATE ledgerfill.ledger_stretches s SET first = l.sequence, previous_hash = l.previous_hash, first_hash = l.hash
+FROM ledgerfill.ledgers l
+WHERE l.sequence = %(first)s AND s.first < l.sequence AND s.last >= l.sequence
+
+-- name: clear
+-- Rows below the first ledger kept, of the segment that holds it.
+DELETE FROM ledgerfill.{part} WHERE {key} < {bound}
+
+-- name: below
+-- Segments of which no ledger is kept.
+SELECT first FROM ledgerfill.segments WHERE first::int8 + 65536 <= %(first)s ORDER BY first
+
+-- name: parts
+-- Those of some tables that are here.
+SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'ledgerfill'::regnamespace AND relname = ANY(%(parts)s)
+
+-- name: history_below
+-- Segments of which no history is kept, and which every cursor has passed: who is still in there finds its partition.
+SELECT first FROM (
+    SELECT substr(c.relname, 15)::int8 AS first FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'ledgerfill.state_changes'::regclass) parts
+WHERE first + 65536 <= %(first)s AND NOT EXISTS (
+    SELECT FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' AND value < parts.first + 65535)
+ORDER BY first
+
+-- name: drop
+-- A segment's table with all its rows.
+DROP TABLE IF EXISTS ledgerfill.{part}
+
+-- name: unregister
+-- A segment that is gone.
+DELETE FROM ledgerfill.segments WHERE first = %(first)s
