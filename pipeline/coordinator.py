@@ -37,7 +37,7 @@ from pipeline.segments import Segment, SegmentQueue
 from pipeline.staffing import Post, Staffing
 from pipeline.stall import GiveUp, TryAgain, after_failure
 from pipeline.supply import MOST_ROW_BYTES, Supply
-from pipeline.tally import Tally
+from pipeline.tally import Tally, standing
 from pipeline.window import Window
 from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, WorkerMessage
 
@@ -113,6 +113,11 @@ class Coordinator:
         """How many workers there should be, at most one a chunk."""
         return self._staffing.workers if self._plan.grows else min(self._staffing.workers, self._chunks)
 
+    @property
+    def _at_tip(self) -> bool:
+        """Whether all that there is, is done, and more is to come."""
+        return self._plan.grows and self._supply.exhausted and not len(self._window) and not self._error
+
     def next_wake(self, now: float) -> float | None:
         """Return the seconds until a `Tick` is due, at least 0; None when only an event can change anything."""
         if self._finished:
@@ -126,32 +131,12 @@ class Coordinator:
 
     def snapshot(self, now: float) -> Snapshot:
         """Return how the run stands."""
-        head = self._window.head
-        attempt = head.attempts[0] if head and head.attempts else None
-        tally, busy, starting = self._tally, self._crew.busy, self._crew.starting
-        recent = ((ledgers, ChunkState.COMMITTED) for ledgers in tally.recent)
-        return Snapshot(
+        return replace(
+            standing(self._tally, self._window, self._crew, now),
             elapsed_s=now - self._began,
             ledgers_wanted=self._plan.ledgers,
-            ledgers_done=tally.ledgers,
-            transactions=tally.rows["transactions"],
-            operations=tally.rows["operations"],
-            events=tally.rows["events"],
-            object_bytes=tally.object_bytes,
-            plain_bytes=tally.plain_bytes,
-            row_bytes=tally.row_bytes,
-            window=(*recent, *((chunk.ledgers, chunk.state) for chunk in self._window)),
-            head=head.ledgers if head else None,
-            head_age_s=now - attempt.since if attempt else 0.0,
-            head_worker=attempt.worker if attempt else None,
-            head_attempt=attempt.number if attempt else 0,
-            workers_busy=busy,
-            workers_idle=len(self._crew) - busy - starting,
-            workers_starting=starting,
-            held_bytes=self._window.held_bytes,
+            at_tip=self._at_tip,
             completing=self._segments.completing,
-            waits=tally.waits,
-            worst_head=tally.worst_head,
         )
 
     # What follows from an event
@@ -366,7 +351,7 @@ class Coordinator:
     def _finish_if_done(self) -> None:
         if len(self._window) or not self._supply.exhausted:
             return
-        if self._plan.grows and self._error is None:
+        if self._at_tip:
             self._complete(self._segments.reached(self._plan.wanted.last + 1))  # they are about to be read
             return
         if not isinstance(self._error, Interrupted):  # who ends early by a failure leaves every index behind, too
@@ -405,14 +390,12 @@ class Coordinator:
 
     def _count_waits(self, now: float) -> None:
         seconds, self._seen = now - self._seen, now
-        if self._segments.completing and self._supply.exhausted and not len(self._window):
-            self._tally.completed(seconds)
+        if self._supply.exhausted and not len(self._window) and (self._segments.completing or self._at_tip):
+            self._tally.rested(seconds, completing=self._segments.completing > 0)
             return
-        if self._plan.grows and self._supply.exhausted and not len(self._window):
-            return  # the network is waited for
         self._tally.waited(
             seconds,
-            idle=sum(1 for worker in self._crew if worker.ready and not worker.tasks),
+            idle=self._crew.idle,
             committing=self._queue.committing > 0,
             late=self._window.head if self._queue.held else None,
             window_full=not self._supply.exhausted,

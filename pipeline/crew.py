@@ -60,6 +60,11 @@ class Crew:
         """How many have not said yet that they are up."""
         return sum(1 for worker in self._workers.values() if not worker.ready)
 
+    @property
+    def idle(self) -> int:
+        """How many are up and have nothing to do."""
+        return sum(1 for worker in self._workers.values() if worker.ready and not worker.tasks)
+
     def hire(self, now: float) -> Worker:
         """Add a worker that is about to start."""
         self._hired += 1

@@ -50,7 +50,7 @@ class SegmentQueue:
     """The segments that a run has to complete: each is given out once, when nothing more of the run goes into it."""
 
     def __init__(self, gaps: Sequence[LedgerRange] | None, due: Sequence[Segment] = ()) -> None:
-        """Take the missing ledgers (None: nothing is completed), and segments that earlier runs have left incomplete."""
+        """Take the missing ledgers (None: it completes nothing), and the segments that earlier runs left incomplete."""
         self._completes, gaps = gaps is not None, gaps or ()
         self._planned = {segment for gap in gaps for segment in segments(gap)}
         self._due = frozenset(due)

@@ -53,6 +53,8 @@ class Pace:
         if not self._recent:
             return "starting"
         now = self._recent[-1]
+        if now.at_tip and not now.completing:
+            return "at the newest ledger: waiting for the next"
         if now.completing and not now.window_open:
             return f"every ledger is committed: building the indexes of {plural(now.completing, 'segment')}"
         if now.workers_starting and not now.workers_busy:
@@ -85,9 +87,14 @@ class Pace:
 
 def limit(whole: Snapshot) -> str:
     """Name what a run that has ended has waited for, over all of its time."""
-    waits, loading_s = whole.waits, max(whole.elapsed_s - whole.waits.complete_s, 1e-9)
-    if waits.complete_s > _MOSTLY * whole.elapsed_s:
-        return f"building indexes was the limit: {duration(waits.complete_s)} behind the last commit"
+    waits = whole.waits
+    loading_s = max(whole.elapsed_s - waits.complete_s - waits.more_s, 1e-9)
+    for seconds, what in (
+        (waits.more_s, "the network was the limit: {} with every ledger committed that it had"),
+        (waits.complete_s, "building indexes was the limit: {} behind the last commit"),
+    ):
+        if seconds > _MOSTLY * whole.elapsed_s:
+            return what.format(duration(seconds))
     if whole.worst_head and waits.head_s > _MOSTLY * loading_s:
         worst = whole.worst_head
         where = "no worker" if worst.worker is None else f"worker {worst.worker}"

@@ -19,6 +19,7 @@ class Waits:
     read_s: float = 0.0  # in which committed chunks' workers waited for bytes to arrive
     work_s: float = 0.0  # which committed chunks took, `read_s` included
     complete_s: float = 0.0  # in which every ledger was committed and indexes were built; not counted above
+    more_s: float = 0.0  # in which every ledger that there was, was committed, and more were to come; likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Snapshot:
     workers_idle: int
     workers_starting: int
     held_bytes: int  # of rows, behind the head
+    at_tip: bool = False  # everything that there is, is committed, and more is to come
     completing: int = 0  # segments whose indexes are being built, or wait for it
     waits: Waits
     worst_head: HeadWait | None = None  # that was waited for longest
