@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -13,6 +14,7 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.config import BackfillSettings
+from pipeline.errors import HandedOff
 from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import check_disk, check_held, check_trusted
@@ -93,6 +95,12 @@ class _Backfill(Job):
         by_books = [gap.ledgers for gap in stretches.gaps(conn, wanted)]
         by_looking = [hole for part in self._account.ledgers for hole in gaps.holes(conn, part)]
         return missing(wanted, missing(wanted, (*by_books, *by_looking)))  # each once: they may overlap
+
+    def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:
+        """Return the report; handed off where live ingestion has brought what this run had yet to bring."""
+        handed_off = isinstance(finish.error, HandedOff) and not lacks
+        report = super().report(Finish("success") if handed_off else finish, lacks)
+        return replace(report, outcome="handed_off") if handed_off else report
 
     def plan(self) -> Plan:
         """Return the plan. Raises `Refused` where the range would not fit on the disk, too."""

@@ -108,6 +108,15 @@ class HandedOff(BackfillError):
         super().__init__(f"live ingestion has taken over{what} at ledgers {ledgers} and stands at ledger {last}")
 
 
+class FallenOut(BackfillError):
+    """Live ingestion no longer keeps these ledgers: their history is nobody's matter."""
+
+    def __init__(self, ledgers: LedgerRange, oldest: int) -> None:
+        """Say from which ledger on they are kept."""
+        self.ledgers, self.oldest = ledgers, oldest
+        super().__init__(f"ledgers {ledgers} are no longer kept: the oldest of the store is ledger {oldest}")
+
+
 class BrokenSeam(BackfillError):
     """A ledger names another hash for the one before it than that one has in the store."""
 

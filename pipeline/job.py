@@ -149,7 +149,7 @@ class Job(ABC):
         with ExitStack() as stack:
             committers = [
                 stack.enter_context(closing(Committer(self._database.connect, this, swap=self.swap)))
-                for _ in range(min(connections, plan.chunk_count()))
+                for _ in range(connections if plan.grows else min(connections, plan.chunk_count()))
             ]
             finisher = stack.enter_context(closing(Finisher(self._database.connect, connections)))
 

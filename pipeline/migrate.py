@@ -7,10 +7,8 @@ that stand at one ledger go on together.
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,7 +18,8 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.config import MigrateSettings
-from pipeline.errors import BackfillError, HandedOff, Refused
+from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused
+from pipeline.events import Ended, Grown
 from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted, make_plan
@@ -38,10 +37,10 @@ from pipeline.store.swap import Swap
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
+    from pipeline.follower import Look
     from pipeline.history import Scribe
 
 logger = logging.getLogger(__name__)
-_LOOK_S = 1.0  # between two looks for a newer ledger
 
 
 @permitted()
@@ -90,6 +89,7 @@ class _Migration(Job):
         self._left = {each.id: each for each in found.protocols}  # that live ingestion has not taken over
         self._until_tip = settings.until_tip
         self._leg: Leg | None = None
+        self._plan = Plan(wanted=opened.wanted, gaps=())
         self.job, self.protocol_ids = JOBS[found.kind], tuple(self._left)
         super().__init__(settings, database, opened, conn, account)
 
@@ -113,8 +113,9 @@ class _Migration(Job):
                     state.ensure(self._conn, table)
         plan = super().begin(this)
         known = stretches.hashes(self._conn, [first - 1 for first in self._found.firsts.values()])
-        for each, first in self._found.firsts.items():
-            cursors.begin(self._conn, each, self._kind, first, known.get(first - 1), this)
+        with self._conn.transaction():
+            for each, first in self._found.firsts.items():
+                cursors.begin(self._conn, each, self._kind, first, known.get(first - 1), this)
         return plan
 
     def go_on(self, plan: Plan, this: Run, observer: Observer) -> RunReport:
@@ -135,34 +136,49 @@ class _Migration(Job):
 
     def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
         """Go leg by leg, to the tip or until live ingestion has taken over every protocol."""
-        while self._next_leg():
-            assert self._leg is not None  # noqa: S101 - by `_next_leg`
-            self.sections = self._leg.sections
-            if not (plan.gaps and plan.gaps[0].ledgers == self._leg.gap.ledgers):
-                plan = make_plan(self._settings, self._source, (self._leg.gap,))
-            finish = super().work(plan, this, scribe)
-            if finish.outcome != "success" and not isinstance(finish.error, HandedOff):
+        while leg := self._next_leg(this):
+            self._leg, self.sections = leg, leg.sections
+            gaps = (leg.gap,) if leg.gap else ()
+            if [gap.ledgers for gap in plan.gaps] != [gap.ledgers for gap in gaps]:
+                plan = make_plan(self._settings, self._source, gaps)
+            last = gaps[-1].ledgers.last if gaps else self._source.wanted.last
+            self._plan = replace(plan, grows=not self._until_tip and last == self._source.wanted.last)
+            finish = super().work(self._plan, this, scribe)
+            if finish.outcome != "success" and not isinstance(finish.error, HandedOff | FallenOut):
                 return finish
         return Finish("success")
 
-    def _next_leg(self) -> bool:
-        """Find the next leg; without an end, wait for one. Return False where there is none any more."""
-        for looks in count():
-            with closing(self._database.connect()) as conn:
-                last = self._source.wanted.last
-                for each in cursors.taken_over(conn, self._left, self._kind, last):
-                    logger.info("live ingestion has taken over the %s of %s", self._kind.replace("_", " "), each)
-                    del self._left[each]
-                self._leg = next_leg(conn, self._kind, self._left.values(), last)
-                if self._leg or self._until_tip or not self._left:
-                    return self._leg is not None
-                if (newest := tip(conn)) > last:
-                    self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
-                    continue
-            if looks == 0:
-                logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
-            time.sleep(_LOOK_S)
-        raise AssertionError("unreachable: the loop above returns")
+    def _next_leg(self, this: Run) -> Leg | None:
+        """Find the next leg; without an end, at the tip that is one which grows. Return None where there is none."""
+        with closing(self._database.connect()) as conn:
+            last = self._source.wanted.last if self._until_tip else tip(conn)
+            self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, last))
+            for each in cursors.taken_over(conn, self._left, self._kind, last):
+                logger.info("live ingestion has taken over the %s of %s", self._kind.replace("_", " "), each)
+                del self._left[each]
+            if self._kind == "history":
+                oldest = stretches.held(conn)[0]
+                keys = [cursors.key(each, self._kind) for each in self._left]
+                cursors.jump(conn, keys, oldest.ledgers.first - 1, oldest.previous_hash, this)
+            leg = next_leg(conn, self._kind, self._left.values(), last)
+        if leg.gap is None and not self._until_tip and self._left:
+            logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
+        return leg if self._left and (leg.gap or not self._until_tip) else None
+
+    def look(self) -> Look | None:
+        """Return what looks for ledgers that live ingestion has brought, and for what it has taken over."""
+        return self._look if self._plan.grows else None
+
+    def _look(self) -> Grown | Ended | None:
+        last = self._source.wanted.last
+        with suppress(BackfillError, psycopg.Error), closing(self._database.connect()) as conn:
+            if cursors.taken_over(conn, self._left, self._kind, last):
+                return Ended()
+            if (newest := tip(conn)) > last:
+                self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
+                above = stretches.hashes(conn, [last, newest])
+                return Grown(Gap(ledgers=LedgerRange(last + 1, newest), below=above[last], above=above[newest]))
+        return None  # who commits says where the database is away
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the leg's cursors."""

@@ -29,9 +29,10 @@ class Ready:
     tip: int
 
     def lowest(self, standing: Mapping[str, Cursor], ids: Iterable[str]) -> Cursor:
-        """Return the lowest cursor of some protocols; one that is not there yet stands right below its first ledger."""
+        """Return the lowest cursor of some protocols; one that is not there stands right below its first ledger."""
         new = (Cursor(cursors.key(each, self.kind), self.firsts[each] - 1, None, "", 0) for each in ids)
-        return min((standing.get(cursor.key, cursor) for cursor in new), key=lambda cursor: cursor.value)
+        found = (max(standing.get(each.key, each), each, key=lambda cursor: cursor.value) for each in new)
+        return min(found, key=lambda cursor: cursor.value)
 
     @property
     def wanted(self) -> LedgerRange:
@@ -60,7 +61,8 @@ def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psyco
         if found.cursor is not None:
             standing[found.cursor.key] = found.cursor
         given = newest.first if kind == "history" else settings.start_given
-        firsts[protocol.id] = _first(kind, protocol.id, found, given, newest.last, where)
+        first = _first(kind, protocol.id, found, given, newest.last, where)
+        firsts[protocol.id] = max(first, held[0].ledgers.first) if kind == "history" else first
     return Ready(kind, protocols, firsts, standing, newest.last)
 
 

@@ -56,6 +56,12 @@ def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, ru
     conn.execute(_SQL["make"], names)
 
 
+def jump(conn: psycopg.Connection, keys: Sequence[str], value: int, known: bytes, run: Run) -> None:
+    """Bring those of some cursors that stand below `value`, whose ledger has the hash `known`, up to it."""
+    names = {"keys": list(keys), "value": value, "hash": known, "job": run.job, "run_id": run.id}
+    conn.execute(_SQL["jump"], names)
+
+
 def swap(conn: psycopg.Connection, wanted: str, names: Mapping[str, object], epoch: int) -> bool:
     """Return whether a cursor stood right below a chunk, by its `names`, and now stands at its end."""
     return conn.execute(_SQL["swap"], {**names, "key": wanted, "epoch": epoch}).rowcount == 1

@@ -10,6 +10,7 @@ import psycopg
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
+from pipeline.errors import FallenOut
 from pipeline.plan import Gap
 from pipeline.segments import Segment
 from pipeline.store import contracts, cursors, state_changes, stretches, tokens
@@ -25,7 +26,7 @@ class Leg:
 
     kind: Kind
     protocols: tuple[Protocol, ...]
-    gap: Gap
+    gap: Gap | None  # None: they all stand at the tip
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -33,13 +34,13 @@ class Leg:
         return (*CONTRACTS, *(each for protocol in self.protocols for each in tokens.sections(protocol, self.kind)))
 
 
-def next_leg(conn: psycopg.Connection, kind: Kind, protocols: Collection[Protocol], tip: int) -> Leg | None:
-    """Return the leg that comes next of protocols whose cursors are here; None: all stand at the tip or beyond."""
+def next_leg(conn: psycopg.Connection, kind: Kind, protocols: Collection[Protocol], tip: int) -> Leg:
+    """Return the leg that comes next of protocols whose cursors are here."""
     keys = {cursors.key(each.id, kind): each for each in protocols}
     found = cursors.read(conn, list(keys))
     values = sorted({cursor.value for cursor in found.values() if cursor.value < tip})
     if not values:
-        return None
+        return Leg(kind, tuple(keys[key] for key in found), None)
     lowest, last = values[0], values[1] if len(values) > 1 else tip
     below = next(cursor.hash for cursor in found.values() if cursor.value == lowest)
     known = stretches.hashes(conn, [lowest, last])
@@ -53,12 +54,23 @@ class LegSwap(CursorSwap):
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, leg: Leg) -> None:
         """Take the leg."""
         super().__init__(chunk, run, commit_id, protocol_ids=[each.id for each in leg.protocols], kind=leg.kind)
-        self._leg, self._ahead = leg, 0
+        self._leg, self._ahead, self._kept_from = leg, 0, 0
 
     def make_room(self, conn: psycopg.Connection) -> None:
         """Have the partition of the history."""
         if self._leg.kind == "history":
             state_changes.ensure(conn, self.chunk.ledgers)
+
+    def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
+        """Swap every cursor; `FallenOut` where live ingestion no longer keeps a ledger of the history.
+
+        Who lets go of ledgers takes the cursors first: what is kept is known from here to the end of the transaction.
+        """
+        super().carry_out(conn, epoch)
+        if self._leg.kind == "history":
+            self._kept_from = stretches.oldest(conn)
+            if self.chunk.ledgers.last < self._kept_from:
+                raise FallenOut(self.chunk.ledgers, self._kept_from)
 
     def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:
         """Append the history that is certain: most of it, and chunks may do so side by side."""
@@ -68,7 +80,11 @@ class LegSwap(CursorSwap):
         """Merge contracts first: what the chunk itself says of them decides about its rows."""
         contracts.merge(conn, staged, self.since(conn), classifier)
         if self._leg.kind == "history":
-            self.merged = {state_changes.TABLE: self._ahead + self._append(conn, staged, certain=False)}
+            appended = self._ahead + self._append(conn, staged, certain=False)
+            if self.chunk.ledgers.first < self._kept_from:
+                names = [each.id for each in self._leg.protocols]
+                appended -= state_changes.clear(conn, Segment.of(self.chunk.ledgers.first), names, self._kept_from)
+            self.merged = {state_changes.TABLE: appended}
         else:
             folded = [tokens.fold(conn, protocol, staged) for protocol in self._leg.protocols]
             self.merged = {table: rows for each in folded for table, rows in each.items()}

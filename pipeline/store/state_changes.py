@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import psycopg
 from psycopg import sql
 
@@ -31,6 +33,13 @@ def append(conn: psycopg.Connection, section: str, segment: Segment, *, certain:
     """Append the rows staged of a section that are `certain` or not, all of one segment; return how many these are."""
     names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}
     return conn.execute(queries.template(_SQL["append"], names), {"certain": certain}).rowcount
+
+
+def clear(conn: psycopg.Connection, segment: Segment, protocol_ids: Sequence[str], below: int) -> int:
+    """Remove what a segment has of protocols from ledgers below one; return how many rows these were."""
+    names = {"part": sql.Identifier(part(TABLE, segment))}
+    given = {"protocol_ids": list(protocol_ids), "below": below << 32}
+    return conn.execute(queries.template(_SQL["clear"], names), given).rowcount
 
 
 def _there(conn: psycopg.Connection, segment: Segment) -> bool:

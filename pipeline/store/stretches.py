@@ -54,6 +54,11 @@ def hashes(conn: psycopg.Connection, ledgers: Sequence[int]) -> dict[int, bytes]
     return dict(conn.execute(_SQL["hashes"], {"ledgers": list(ledgers)}).fetchall())
 
 
+def oldest(conn: psycopg.Connection) -> int:
+    """Return the lowest ledger that is here; 0 where there is none."""
+    return int((conn.execute(_SQL["oldest"]).fetchone() or (0,))[0])
+
+
 def _near(conn: psycopg.Connection, ledgers: LedgerRange) -> list[Stretch]:
     return [_stretch(row) for row in conn.execute(_SQL["near"], {"first": ledgers.first, "last": ledgers.last})]
 

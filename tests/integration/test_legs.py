@@ -91,7 +91,7 @@ def test_the_lowest_go_first_up_to_the_next(conn: psycopg.Connection):
 
     def leg(tip: int) -> tuple[list[str], str, bytes | None] | None:
         found = next_leg(conn, "current_state", [SEP41, SEP50], tip)
-        return found and ([each.id for each in found.protocols], str(found.gap.ledgers), found.gap.below)
+        return found.gap and ([each.id for each in found.protocols], str(found.gap.ledgers), found.gap.below)
 
     assert leg(129) == (["SEP50"], "100-119", b"\2")
     assert leg(110) == (["SEP50"], "100-110", b"\2")

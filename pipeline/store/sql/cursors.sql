@@ -30,6 +30,12 @@ SET value = %(last)s, hash = %(last_hash)s,
     job = %(job)s, run_id = %(run_id)s, epoch = %(epoch)s, commit_id = %(commit_id)s, updated_at = now()
 WHERE key = %(key)s AND value = %(first)s::int8 - 1 AND (hash IS NULL OR hash = %(previous_hash)s)
 
+-- name: jump
+-- Cursors that stand below `value` now stand there: what they would have to pass is no longer kept.
+UPDATE ledgerfill.ingest_store
+SET value = %(value)s, hash = %(hash)s, job = %(job)s, run_id = %(run_id)s, commit_id = gen_random_uuid(), updated_at = now()
+WHERE key = ANY(%(keys)s) AND value < %(value)s
+
 -- name: standing
 -- Cursors after a lost swap, read under lock so that they mean something.
 SELECT key, value, hash, job, run_id FROM ledgerfill.ingest_store WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE

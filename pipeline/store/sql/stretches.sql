@@ -16,3 +16,7 @@ SELECT sequence, hash FROM ledgerfill.ledgers WHERE sequence = ANY(%(ledgers)s::
 SELECT first, last, previous_hash, first_hash, last_hash, job, run_id, updated_at
 FROM ledgerfill.ledger_stretches
 ORDER BY first
+
+-- name: oldest
+-- The lowest ledger that is here.
+SELECT coalesce(min(first), 0) FROM ledgerfill.ledger_stretches
