@@ -69,7 +69,7 @@ class Books:
         for number, processed in enumerate(meta.tx_processing, 1):
             transaction = sequence << 32 | number << 12
             succeeded = processed.result.result.result.code.name in ("txSUCCESS", "txFEE_BUMP_INNER_SUCCESS")
-            for operation, index, event in _events(processed.tx_apply_processing, succeeded):
+            for operation, index, event in events_of(processed.tx_apply_processing, succeeded):
                 if event.contract_id and event.type == xdr.ContractEventType.CONTRACT:
                     self._enter(transaction | operation, index, event)
 
@@ -113,7 +113,7 @@ class Books:
             self.owners[contract, side.token] = (side.holder.address if side.amount == 1 else None, *written)
 
 
-def _events(meta: xdr.TransactionMeta, succeeded: bool) -> Iterator[tuple[int, int, xdr.ContractEvent]]:
+def events_of(meta: xdr.TransactionMeta, succeeded: bool) -> Iterator[tuple[int, int, xdr.ContractEvent]]:
     """Yield operation (0: the transaction itself), number and event."""
     if meta.v4:
         yield from ((0, index, own.event) for index, own in enumerate(meta.v4.events))

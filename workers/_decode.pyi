@@ -53,8 +53,14 @@ approve_for_all [owner] with (operator, u32). `consecutive_mint` is not of the s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
+from pyarrow import Array
 from typing_extensions import Buffer
+
+SECTIONS: Final[list[str]]  # what `Decoder` can make, in its order
+COPY_HEADER: Final[bytes]  # of a binary COPY stream
+COPY_TRAILER: Final[bytes]
 
 class CorruptLedger(Exception):
     """Bytes that are no sound ledger.
@@ -82,6 +88,7 @@ class Chunk:
     plain_bytes: int
     event_hash_mismatches: int
     left_alone: dict[str, int]  # by protocol whose tables are wanted, else 0: events with a token's name, not its types
+    events: tuple[tuple[tuple[int, list[bytes]], ...], ...]  # by plug-in, and by call of it: see `Decoder`
     nanoseconds: dict[str, int]  # decompress, walk, prove, encode, write
     error: CorruptLedger | None
 
@@ -112,8 +119,18 @@ class Decoder:
         trusted: Mapping[int, bytes] = ...,
         max_object_bytes: int = ...,  # plain bytes of one object; default 256 MiB
         tables: Sequence[str] = ...,  # default: the base tables
+        wanted: Sequence[tuple[Sequence[str], bool]] = ...,
     ) -> None:
-        """Take what all chunks have in common; `ValueError` for a hash that has not 32 bytes and an unknown table."""
+        """Take what all chunks have in common; `ValueError` for a hash that has not 32 bytes and an unknown table.
+
+        `wanted`: for each plug-in the symbols that its events begin with, and whether Stellar Asset Contracts are its
+        own; else it gets no event of a contract that is one by proof. `Chunk.events` holds what was picked for it in
+        the sound ledgers: `ContractEventType` CONTRACT, of operations of successful transactions, in their order.
+        They come in portions for one call each, of not much more than 64 MiB of topics and data, each as the number
+        of events and raw buffers in the layout of Arrow, none of them with NULLs: ledger int32, operation_id int64,
+        event_index int32, contract_id of 32 bytes, topics list<binary> (offsets, offsets of binary, bytes), data binary
+        (offsets, bytes), certain bool.
+        """
     def chunk(
         self, first: int, last: int, objects: Sequence[tuple[str, int, int, Buffer]], fd: int, *, framed: bool = False
     ) -> Chunk:
@@ -229,4 +246,35 @@ def ledger_header(raw: Buffer, *, name: str = "ledger header") -> tuple[int, byt
 
     Raises `CorruptArchive` with `name` as its object where it is none, does not hash to its own hash, or is followed by
     anything.
+    """
+
+def scval_addresses(values: Array) -> tuple[int, bytes, bytes, bytes]:
+    """Read the addresses in a column of ScVals: strkeys without checksum, of muxed accounts those of their accounts.
+
+    This and the next four take an array of pyarrow of type `binary`, and give the number of NULLs and three buffers in
+    the layout of Arrow: validity, offsets, bytes. A value of another type, and one that is not one whole ScVal, gives
+    NULL. Bytes whose buffers contradict themselves raise; nothing is read beyond them.
+    """
+
+def scval_integers(values: Array) -> tuple[int, bytes, bytes, bytes]:
+    """Read integers of up to 128 bits: as decimals of 256 bits; the buffer of offsets means nothing."""
+
+def scval_texts(values: Array, kind: str) -> tuple[int, bytes, bytes, bytes]:
+    """Read the content of each `symbol`, `string` or `bytes`; `ValueError` for another kind."""
+
+def scval_elements(values: Array, index: int) -> tuple[int, bytes, bytes, bytes]:
+    """Read one element of each vector, an ScVal."""
+
+def scval_fields(values: Array, name: str) -> tuple[int, bytes, bytes, bytes]:
+    """Read the field of this name, a symbol, of each map, an ScVal; of a map with another kind of key none."""
+
+def copy_rows(rows: int, columns: Sequence[tuple[str, str, bool, bool, Array]]) -> bytes:
+    """Write columns as the rows of a binary COPY stream, without its header and trailer.
+
+    A column: its name, its kind, whether it may have NULLs, whether its integers are ScVals and no decimals, an array
+    of pyarrow of `rows` rows. Kinds, with the type of the array and of the field: `boolean` (bool_, bool), `int4`
+    (int32, int4), `int8` (int64, int8), `bytes` (binary, bytea), `value` (binary, bytea: an ScVal), `contract` (binary,
+    bytea: 32 bytes), `address` (binary, bytea: a strkey without checksum, G, C, L or B), `integer` (decimal256,
+    numeric), `code` (decimal256, int2 from 1 to 32,767), `u32` (decimal256, int8). Integers as ScVals are binary.
+    Raises `ValueError` for the first value, row by row, that is not of its kind; the text begins with the column.
     """

@@ -13,13 +13,14 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workers import allocator, lifeline, logs
-from workers._decode import Chunk, Decoder
+from workers._decode import SECTIONS, Chunk, Decoder
 from workers.failures import classify, message, unwritable
 from workers.messages import (
     ChunkDone,
@@ -35,8 +36,12 @@ from workers.messages import (
 )
 from workers.sources import Reading, Source, open_source
 
+if TYPE_CHECKING:  # it brings pyarrow
+    from workers.protocols.plug_in import PlugIn
+
 logger = logging.getLogger(__name__)
 _NO_FILE = -1  # to a decoder that makes no rows
+Sections = Sequence[tuple[str, int, int, int]]  # as in `Chunk`
 
 
 def main(config: WorkerConfig, tasks: Connection, records: Connection, level: int) -> None:
@@ -47,13 +52,15 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
     lifeline.watch_coordinator()
     logs.send_to(records, level)
     try:
+        plug_ins = _plug_ins(config.tables)
         decoder = Decoder(
             config.network_passphrase,
             trusted=dict(config.trusted),
             max_object_bytes=config.max_object_bytes,
-            tables=config.tables,
+            tables=[table for table in config.tables if table in SECTIONS],
+            wanted=[plug_in.wanted for plug_in in plug_ins],
         )
-        Worker(open_source(config), decoder, tasks.send).run(tasks)
+        Worker(open_source(config), decoder, tasks.send, plug_ins).run(tasks)
     except ConnectionError:
         os._exit(0)  # nobody is left to answer
     except BaseException as error:  # the process's outermost door: no traceback for anybody's terminal
@@ -64,9 +71,18 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
 class Worker:
     """Works on one task at a time, while the objects of those behind it are already being fetched."""
 
-    def __init__(self, source: Source, decoder: Decoder, say: Callable[[WorkerMessage], None]) -> None:
-        """Take what this worker reads and decodes with, and how it speaks to the coordinator."""
-        self._source, self._decoder, self._say = source, decoder, say
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        say: Callable[[WorkerMessage], None],
+        plug_ins: Sequence[PlugIn] = (),
+    ) -> None:
+        """Take what this worker reads and decodes with, and how it speaks to the coordinator.
+
+        `plug_ins`: those that the decoder picks events for, in its order.
+        """
+        self._source, self._decoder, self._say, self._plug_ins = source, decoder, say, plug_ins
         self._ahead = ThreadPoolExecutor(2, thread_name_prefix="read-ahead")
         self._waiting: queue.SimpleQueue[tuple[Task, Future[Reading]]] = queue.SimpleQueue()
 
@@ -97,7 +113,7 @@ class Worker:
         try:
             read = reading.result()
             clock.wait_s = clock.elapsed_s()
-            done = self._decode(task, read)
+            done, sections = self._decode(task, read)
         except OSError as error:  # the file for the rows: a source answers with a failure
             return _fruitless(task, clock, unwritable(error, task.path))
         except BaseException as error:  # a Rust panic is no `Exception`, and none may cross the border
@@ -108,15 +124,44 @@ class Worker:
             return _fruitless(task, clock, failure, read.stored_bytes)
         if done.ledgers == len(task.ledgers):
             failure = None  # what is wrong behind the chunk, in the same object, is said by whoever wants those ledgers
-        return _fruitful(task, clock, failure, read, done)
+        return _fruitful(task, clock, failure, read, done, sections)
 
-    def _decode(self, task: Task, read: Reading) -> Chunk | None:
-        """Decode the sound first part of what was read; None when there is nothing to decode."""
+    def _decode(self, task: Task, read: Reading) -> tuple[Chunk | None, Sections]:
+        """Decode the sound first part of what was read and write its sections; None where there is nothing."""
         if not read.objects or (read.failure and read.failure.transient and not read.failure.missing):
-            return None
+            return None, ()
         last = min(task.ledgers.last, read.objects[-1][2])
-        with _rows_file(task.path) if self._decoder.tables else contextlib.nullcontext(_NO_FILE) as fd:
-            return self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
+        has_rows = self._decoder.tables or self._plug_ins
+        with _rows_file(task.path) if has_rows else contextlib.nullcontext(_NO_FILE) as fd:
+            done = self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
+            began = time.monotonic_ns()
+            sections = [*done.sections, *self._write(done, fd)]
+            done.nanoseconds["encode"] += time.monotonic_ns() - began
+            return done, sections
+
+    def _write(self, done: Chunk, fd: int) -> Iterator[tuple[str, int, int, int]]:
+        """Write the sections that plug-ins make behind those of the decoder."""
+        for plug_in, calls in zip(self._plug_ins, done.events, strict=True):
+            for section, rows, stream in plug_in.sections(calls):
+                offset = os.lseek(fd, 0, os.SEEK_CUR)
+                _write_all(fd, stream)
+                yield section, rows, offset, len(stream)
+
+
+def _plug_ins(tables: Sequence[str]) -> Sequence[PlugIn]:
+    """Return the plug-ins that make what the decoder does not; pyarrow comes with them alone."""
+    others = [table for table in tables if table not in SECTIONS]
+    if not others:
+        return ()
+    from workers.protocols.plug_in import plug_ins
+
+    return plug_ins(others)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 @contextlib.contextmanager
@@ -144,14 +189,16 @@ def _fruitless(task: Task, clock: Clock, failure: Failure | None, stored_bytes: 
     )
 
 
-def _fruitful(task: Task, clock: Clock, failure: Failure | None, read: Reading, done: Chunk) -> ChunkDone:
+def _fruitful(
+    task: Task, clock: Clock, failure: Failure | None, read: Reading, done: Chunk, sections: Sections
+) -> ChunkDone:
     ledgers = LedgerRange(task.ledgers.first, task.ledgers.first + done.ledgers - 1)
     return ChunkDone(
         token=task.token,
         ledgers=ledgers,
         failure=failure,
         path=task.path,
-        sections=tuple(Section(table=t, rows=r, offset=o, length=n) for t, r, o, n in done.sections),
+        sections=tuple(Section(table=t, rows=r, offset=o, length=n) for t, r, o, n in sections),
         previous_hash=done.previous_hash,
         first_hash=done.first_hash,
         last_hash=done.last_hash,

@@ -26,8 +26,8 @@ _MISUSED = (InvalidPathError, NotSupportedError, UnknownConfigurationKeyError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class SourceError(Exception):
-    """A source that cannot serve what was asked; `failure` is what crosses the process border."""
+class Failed(Exception):
+    """What ends an attempt; `failure` is what crosses the process border."""
 
     def __init__(self, failure: Failure | str) -> None:
         """Take the failure, or the reason of a permanent one."""
@@ -35,16 +35,20 @@ class SourceError(Exception):
         super().__init__(self.failure.reason)
 
 
+class SourceError(Failed):
+    """A source that cannot serve what was asked."""
+
+
 def classify(error: BaseException, *, name: str | None = None, ledger: int | None = None) -> Failure:
     """Say what `error` means for the object `name` and the ledger expected there."""
-    if isinstance(error, SourceError):
+    if isinstance(error, Failed):
         return error.failure
     if isinstance(error, CorruptLedger):
         return Failure(
-            reason=_short(str(error)), transient=False, ledger=error.ledger, object=error.object, offset=error.offset
+            reason=short(str(error)), transient=False, ledger=error.ledger, object=error.object, offset=error.offset
         )
     reason, transient, missing = _judge(error, "source" if name is None else f"object {name}")
-    return Failure(reason=_short(reason), transient=transient, missing=missing, ledger=ledger, object=name)
+    return Failure(reason=short(reason), transient=transient, missing=missing, ledger=ledger, object=name)
 
 
 def unwritable(error: OSError, path: str) -> Failure:
@@ -52,7 +56,7 @@ def unwritable(error: OSError, path: str) -> Failure:
     said = _OS_ERROR.search(str(error))  # the Rust core has the number in its text alone
     number = error.errno if said is None else int(said[1])
     what = "no space left for the rows at" if number in _FULL else "cannot write rows to"
-    return Failure(reason=_short(f"{what} {path}: {error.strerror or message(error)}"), transient=False)
+    return Failure(reason=short(f"{what} {path}: {error.strerror or message(error)}"), transient=False)
 
 
 def _judge(error: BaseException, what: str) -> tuple[str, bool, bool]:
@@ -83,5 +87,6 @@ def message(error: BaseException) -> str:
     return " ".join(str(error).split("\n\nDebug source:")[0].split()) or type(error).__name__
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return a reason no longer than one may be."""
     return text if len(text) <= REASON_LIMIT else f"{text[: REASON_LIMIT - 1]}…"

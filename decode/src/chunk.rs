@@ -3,6 +3,7 @@ use crate::container::{Opener, batch_head};
 use crate::fault::{Checked, CorruptLedger, Fault};
 use crate::ledger::Ledger;
 use crate::matching::Matching;
+use crate::picks::Events;
 use crate::prove::{self, Hash, Head};
 use crate::rows::{Rows, Section};
 use crate::token::PROTOCOLS;
@@ -175,6 +176,11 @@ impl Decoder {
         self.pass.rows.tables()
     }
 
+    /// Gives away the events that the chunk before has for plug-ins, by plug-in and call.
+    pub fn take_picks(&mut self) -> Vec<Vec<Events>> {
+        self.pass.rows.take_picks()
+    }
+
     /// Decodes a chunk; bad data ends it early and is told in the chunk itself.
     pub fn chunk(&mut self, request: Request) -> Chunk {
         self.pass.rows.start(&self.pass.network, request.first);
@@ -250,7 +256,7 @@ impl Pass {
         }
         if progress.wants(place.expected) {
             progress.chunk.event_hash_mismatches += mismatches;
-            if !self.rows.tables().is_empty() {
+            if !self.rows.is_empty() {
                 let began = Instant::now();
                 self.rows.add(raw, &self.ledger, &head, self.matching.envelopes()).map_err(damage)?;
                 progress.chunk.nanoseconds.encode += since(began);

@@ -1,9 +1,10 @@
 //! PostgreSQL's binary COPY format: a header, rows of counted fields, a trailer.
 
 /// Signature, flags and the length of an empty header extension.
-const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// A field count of -1 ends the stream.
-const TRAILER: [u8; 2] = [0xff, 0xff];
+/// The end of a stream.
+pub const TRAILER: [u8; 2] = [0xff, 0xff];
 const NULL: [u8; 4] = [0xff; 4];
 /// A `numeric` counts in digits of base 10,000.
 const NUMERIC_BASE: u64 = 10_000;
@@ -143,9 +144,31 @@ impl Stream {
             push(rest % NUMERIC_BASE);
             rest /= NUMERIC_BASE;
         }
-        let zeros = digits[..count].iter().take_while(|digit| **digit == 0).count();
-        let kept = &digits[zeros..count];
-        let (weight, sign) = (count.saturating_sub(1) as u16, if value < 0 { NUMERIC_NEGATIVE } else { 0 });
+        self.digits(value < 0, &digits[..count]);
+    }
+
+    /// `numeric` of an integer of 256 bits: its sign and its magnitude, the lowest word first.
+    pub fn wide(&mut self, negative: bool, mut magnitude: [u64; 4]) {
+        let mut digits = [0_u16; 20];
+        let mut count = 0;
+        while magnitude != [0; 4] {
+            let mut rest = 0;
+            for word in magnitude.iter_mut().rev() {
+                let high = u128::from(rest) << 64 | u128::from(*word);
+                *word = (high / u128::from(NUMERIC_BASE)) as u64;
+                rest = (high % u128::from(NUMERIC_BASE)) as u64;
+            }
+            digits[count] = rest as u16;
+            count += 1;
+        }
+        self.digits(negative, &digits[..count]);
+    }
+
+    /// `numeric` of digits of base 10,000, the lowest first and the highest none that is zero.
+    fn digits(&mut self, negative: bool, digits: &[u16]) {
+        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
+        let kept = &digits[zeros..];
+        let (weight, sign) = (digits.len().saturating_sub(1) as u16, if negative { NUMERIC_NEGATIVE } else { 0 });
         self.bytes.extend_from_slice(&(8 + 2 * kept.len() as u32).to_be_bytes());
         for half in [kept.len() as u16, weight, sign, 0].iter().chain(kept.iter().rev()) {
             self.bytes.extend_from_slice(&half.to_be_bytes());
@@ -215,7 +238,21 @@ mod tests {
             let halves = [&[digits.len() as u16, weight, sign, 0], digits].concat();
             let body: Vec<u8> = halves.iter().flat_map(|half| half.to_be_bytes()).collect();
             let length = (body.len() as u32).to_be_bytes().to_vec();
-            assert_eq!(row(|stream| stream.signed(value)), [length, body].concat(), "{value}");
+            assert_eq!(row(|stream| stream.signed(value)), [length.clone(), body.clone()].concat(), "{value}");
+            let magnitude = value.unsigned_abs();
+            let words = [magnitude as u64, (magnitude >> 64) as u64, 0, 0];
+            assert_eq!(row(|stream| stream.wide(value < 0, words)), [length, body].concat(), "{value}");
         }
+    }
+
+    #[test]
+    fn wide_numerics_hold_the_greatest_of_256_bits() {
+        let digits = [
+            11, 5792, 892, 3731, 6195, 4235, 7098, 5008, 6879, 785, 3269, 9846, 6564, 564, 394, 5758, 4007, 9131, 2963,
+            9935,
+        ];
+        let halves = [&[20, 19, 0, 0], &digits[..]].concat();
+        let body: Vec<u8> = halves.iter().flat_map(|half: &u16| half.to_be_bytes()).collect();
+        assert_eq!(row(|stream| stream.wide(false, [u64::MAX; 4])), [&[0, 0, 0, 48][..], &body].concat());
     }
 }

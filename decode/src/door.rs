@@ -1,12 +1,14 @@
 //! What Python sees: drops the GIL, calls, maps the error. The documentation is in `workers/_decode.pyi`.
 use crate::chunk::{self, MAX_OBJECT_BYTES, Nanoseconds, Object, Request};
+use crate::columns_door::{PyWant, events, wants};
 use crate::fault;
+use crate::picks::{Events, Picks};
 use crate::prove::Hash;
 use crate::rows::{BASE, Rows, Section};
 use crate::spec;
 use crate::stream::{self, MAX_RECORD_BYTES, Unindexed};
 use crate::token::PROTOCOLS;
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
@@ -54,12 +56,13 @@ pub struct Chunk {
     plain_bytes: u64,
     event_hash_mismatches: u64,
     left_alone: Py<PyDict>,
+    events: Py<PyTuple>,
     nanoseconds: Py<PyDict>,
     error: Option<Py<PyAny>>,
 }
 
 impl Chunk {
-    fn new(py: Python<'_>, chunk: &chunk::Chunk) -> PyResult<Self> {
+    fn new(py: Python<'_>, chunk: &chunk::Chunk, picked: &[Vec<Events>]) -> PyResult<Self> {
         let hash = |hash: Option<Hash>| PyBytes::new(py, hash.as_ref().map_or(&[], |hash| hash.as_slice())).unbind();
         let error = chunk.error.as_ref().map(|error| corrupt(py, error)).transpose()?;
         Ok(Chunk {
@@ -71,6 +74,7 @@ impl Chunk {
             plain_bytes: chunk.plain_bytes,
             event_hash_mismatches: chunk.event_hash_mismatches,
             left_alone: PROTOCOLS.into_iter().zip(chunk.left_alone).into_py_dict(py)?.unbind(),
+            events: events(py, picked)?.unbind(),
             nanoseconds: nanoseconds(py, chunk.nanoseconds)?.unbind(),
             error: error.map(|error| error.into_value(py).into_any()),
         })
@@ -104,18 +108,21 @@ type PyObject = (String, u32, u32, PyBuffer<u8>);
 impl Decoder {
     #[new]
     #[pyo3(signature = (
-        network_passphrase, *, trusted = HashMap::new(), max_object_bytes = MAX_OBJECT_BYTES, tables = base()
+        network_passphrase, *, trusted = HashMap::new(), max_object_bytes = MAX_OBJECT_BYTES, tables = base(),
+        wanted = Vec::new()
     ))]
     fn new(
         network_passphrase: &str,
         trusted: HashMap<u32, Vec<u8>>,
         max_object_bytes: usize,
         tables: Vec<String>,
+        wanted: Vec<PyWant>,
     ) -> PyResult<Self> {
         let trusted: Result<HashMap<u32, Hash>, _> =
             trusted.into_iter().map(|(ledger, hash)| hash.try_into().map(|hash| (ledger, hash))).collect();
         let trusted = trusted.map_err(|_| value_error("a trusted hash has 32 bytes"))?;
         let rows = Rows::of(tables.iter().map(String::as_str)).map_err(value_error)?;
+        let rows = rows.picking(Picks::new(wants(wanted)));
         Ok(Decoder { inner: chunk::Decoder::new(network_passphrase, trusted, max_object_bytes).making(rows) })
     }
 
@@ -147,7 +154,7 @@ impl Decoder {
             }
             Ok(chunk)
         })?;
-        Chunk::new(py, &chunk)
+        Chunk::new(py, &chunk, &self.inner.take_picks())
     }
 }
 
@@ -156,7 +163,7 @@ fn object((name, first, last, buffer): &PyObject) -> PyResult<Object<'_>> {
 }
 
 /// The bytes of a buffer of this name.
-pub fn bytes_of<'a>(buffer: &'a PyBuffer<u8>, name: &str) -> PyResult<&'a [u8]> {
+pub fn bytes_of<'a>(buffer: &'a PyUntypedBuffer, name: &str) -> PyResult<&'a [u8]> {
     if !buffer.is_c_contiguous() {
         return Err(value_error(format!("{name}: the buffer is not contiguous")));
     }

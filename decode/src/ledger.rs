@@ -195,6 +195,18 @@ impl Ledger {
     }
 }
 
+/// Events of one transaction with their number in their operation, as `events` has it.
+pub fn numbered(events: &[Event]) -> impl Iterator<Item = (i32, &Event)> {
+    let (mut operation, mut next) = (0, 0);
+    events.iter().map(move |event| {
+        if event.operation != operation {
+            (operation, next) = (event.operation, 0);
+        }
+        next += 1;
+        (next - 1, event)
+    })
+}
+
 /// The 32 bytes at `at`; the walk has checked that they are there.
 #[inline]
 pub fn hash_at(raw: &[u8], at: u32) -> &[u8; 32] {

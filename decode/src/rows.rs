@@ -3,7 +3,8 @@ use crate::contract::Entry;
 use crate::contract_rows::{Codes, Instances};
 use crate::copy::Stream;
 use crate::fault::{Checked, Fault};
-use crate::ledger::{Account, Applied, Envelope, Event, Ledger, Slice, hash_at, long_at, word_at};
+use crate::ledger::{Account, Applied, Envelope, Event, Ledger, Slice, hash_at, long_at, numbered, word_at};
+use crate::picks::{Events, Picks};
 use crate::prove::{Hash, Head};
 use crate::token::{self, PROTOCOLS, Tokens};
 use std::io::{self, Write};
@@ -50,6 +51,7 @@ pub struct Rows {
     /// Also where only tokens are wanted, which ask it since when a contract is what it is.
     contract_instances: Option<Instances>,
     tokens: Option<Tokens>,
+    picks: Picks,
 }
 
 impl Default for Rows {
@@ -78,7 +80,24 @@ impl Rows {
             contract_specs: contract_specs.then(Codes::default),
             contract_instances: (contract_instances || has_tokens).then(Instances::default),
             tokens: has_tokens.then(|| Tokens::new(tokens)),
+            picks: Picks::default(),
         })
+    }
+
+    /// The same, with events picked for plug-ins.
+    pub fn picking(mut self, picks: Picks) -> Self {
+        self.picks = picks;
+        self
+    }
+
+    /// Whether nothing is wanted of a ledger.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.picks.is_empty()
+    }
+
+    /// Gives away the events that were picked since the start, by plug-in and call.
+    pub fn take_picks(&mut self) -> Vec<Vec<Events>> {
+        self.picks.take()
     }
 
     /// The streams that are wanted, with their tables, in the order of their sections.
@@ -121,6 +140,7 @@ impl Rows {
         self.contract_specs.iter_mut().for_each(Codes::start);
         self.contract_instances.iter_mut().for_each(Instances::start);
         self.tokens.iter_mut().for_each(|tokens| tokens.start(network, first));
+        self.picks.start(network);
     }
 
     /// Ends the streams and writes them one after another.
@@ -160,6 +180,9 @@ impl Rows {
         }
         if let (Some(tokens), Some(instances)) = (&mut self.tokens, &self.contract_instances) {
             tokens.add(raw, sequence, ledger, |contract| instances.since(contract));
+        }
+        if !self.picks.is_empty() {
+            self.picks.add(raw, sequence, ledger);
         }
         Ok(())
     }
@@ -236,13 +259,8 @@ fn operation_rows(row: &mut Stream, raw: &[u8], toid: i64, ledger: &Ledger, enve
 }
 
 fn event_rows(row: &mut Stream, raw: &[u8], toid: i64, ledger: &Ledger, slice: Slice) {
-    let (mut operation, mut index) = (0, 0);
-    for event in &ledger.events[slice.range()] {
-        if event.operation != operation {
-            (operation, index) = (event.operation, 0);
-        }
+    for (index, event) in numbered(&ledger.events[slice.range()]) {
         event_row(row, raw, toid, index, event);
-        index += 1;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What a contract is, a chunk cannot know, but for Stellar Asset Contracts, which their events prove. All other rows
 //! are for whoever knows the contract: they say from which ledger on it is the one that emitted the event.
-mod asset;
+pub mod asset;
 mod change;
 mod fold;
 mod sep41;
@@ -11,10 +11,10 @@ mod sep50;
 mod shapes;
 mod table;
 mod topics;
-mod value;
+pub mod value;
 
 use crate::copy::Stream;
-use crate::ledger::{Event, Ledger, hash_at};
+use crate::ledger::{Event, Ledger, hash_at, numbered};
 use crate::prove::Hash;
 use crate::rows::is_successful;
 use asset::Assets;
@@ -98,19 +98,13 @@ impl Tokens {
     }
 
     fn events(&mut self, raw: &[u8], transaction: i64, events: &[Event], since: impl Fn(&Hash) -> Option<i32>) {
-        let (mut operation, mut next) = (0, 0);
-        for event in events {
-            if event.operation != operation {
-                (operation, next) = (event.operation, 0);
-            }
-            let index = next;
-            next += 1;
+        for (index, event) in numbered(events) {
             let (Some(contract), CONTRACT) = (event.contract, event.kind) else { continue };
             let Some(topics) = Topics::read(event.topics.of(raw)) else { continue };
             let place = Place {
                 certain: false,
                 ledger: (transaction >> 32) as i32,
-                operation: transaction | i64::from(operation),
+                operation: transaction | i64::from(event.operation),
                 index,
                 contract: hash_at(raw, contract),
                 as_of: self.first,

@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+if TYPE_CHECKING:  # it brings pyarrow
+    from workers.protocols.columns import Events, Rows
 
 ColumnType = Literal["contract", "address", "integer", "u32", "ledger"]
 Merge = Literal["sum", "last", "max"]
@@ -124,7 +127,7 @@ class Protocol:
     WASM and must answer from its argument alone.
     `topics`: the symbols that its events begin with; others are never looked at.
     `rows_an_event`: the most rows of history that one event gives, so that each row's place follows from its event.
-    What makes rows of events, for a plug-in in Python alone, will be one more field here: a function over columns.
+    `rows`: what makes rows of events, many at once; None where the decoder does it, as of those that come built in.
     """
 
     id: str
@@ -133,6 +136,7 @@ class Protocol:
     topics: frozenset[str]
     rows_an_event: int
     state: tuple[StateTable, ...] = ()
+    rows: Callable[[Events], Rows] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an id that is no file name, key and prefix at once, and what no event can be."""
@@ -144,9 +148,20 @@ class Protocol:
             _require(_SYMBOL.fullmatch(topic), f"no symbol: {topic!r}")
         _require(self.topics, "no topics: it would see no event")
         _require(self.rows_an_event >= 1, f"{self.rows_an_event} rows an event: at least 1")
-        prefix = f"{self.id.lower().replace('-', '_')}_"
         for table in self.state:
-            _require(table.name.startswith(prefix), f"the name of state table {table.name} begins with {prefix!r}")
+            named = table.name.startswith(self._prefix)
+            _require(named, f"the name of state table {table.name} begins with {self._prefix!r}")
+        tables = [table.name for table in self.state]
+        _require(len({*tables, *self.history}) == len(tables) + 2, "two of its tables have one name")
+
+    @property
+    def history(self) -> tuple[str, str]:
+        """The sections of its history: of contracts that are its own for certain, and of all others."""
+        return f"{self._prefix}certain_changes", f"{self._prefix}state_changes"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.id.lower().replace('-', '_')}_"
 
 
 def _require(fact: object, otherwise: str) -> None:

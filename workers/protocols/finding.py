@@ -24,6 +24,8 @@ def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]
         _own(owners, f"id {protocol.id.lower()}", point)  # case aside: their tables and cursors would be hard to tell
         for table in protocol.state:
             _own(owners, f"state table {table.name}", point)
+        for section in protocol.history:
+            _own(owners, f"state table {section}", point)
         found[protocol.id] = protocol
     return dict(sorted(found.items()))
 
