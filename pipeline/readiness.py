@@ -76,7 +76,11 @@ def _ready(kind: Kind, protocol: Protocol, conn: psycopg.Connection, where: str)
     """Return how far a protocol is. Raises `Refused` unless it is set up and classified."""
     setup = f"ledgerfill setup --protocol-id {protocol.id}"
     if not tokens.sections(protocol, kind):
-        raise Refused(f"nothing makes rows of protocol {protocol.id}: only SEP41 and SEP50 can be migrated")
+        raise Refused(
+            f"the plug-in of protocol {protocol.id} has no state tables: there is no current state to migrate"
+            if protocol.rows is not None
+            else f"the plug-in of protocol {protocol.id} has no `rows`: nothing makes its {kind.replace('_', ' ')}"
+        )
     found = cursors.standing(conn, protocol.id, kind)
     if found is None:
         raise Refused(f"protocol {protocol.id} is not set up in {where}: {setup}")

@@ -134,15 +134,15 @@ class Worker:
         has_rows = self._decoder.tables or self._plug_ins
         with _rows_file(task.path) if has_rows else contextlib.nullcontext(_NO_FILE) as fd:
             done = self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
-            began = time.monotonic_ns()
-            sections = [*done.sections, *self._write(done, fd)]
-            done.nanoseconds["encode"] += time.monotonic_ns() - began
-            return done, sections
+            return done, [*done.sections, *self._write(done, fd)]
 
     def _write(self, done: Chunk, fd: int) -> Iterator[tuple[str, int, int, int]]:
         """Write the sections that plug-ins make behind those of the decoder."""
         for plug_in, calls in zip(self._plug_ins, done.events, strict=True):
-            for section, rows, stream in plug_in.sections(calls):
+            began = time.monotonic_ns()
+            made = plug_in.sections(calls)
+            done.nanoseconds["encode"] += time.monotonic_ns() - began
+            for section, rows, stream in made:
                 offset = os.lseek(fd, 0, os.SEEK_CUR)
                 _write_all(fd, stream)
                 yield section, rows, offset, len(stream)

@@ -85,7 +85,10 @@ def _where(error: RunError) -> Iterator[str]:
 
 
 def _rows(rows: Mapping[str, int]) -> str:
-    counts = (units.plural(n, table.removesuffix("s")) for table, n in rows.items())
+    counts = (
+        units.plural(n, table.removesuffix("s")) if table.endswith("s") else f"{units.count(n)} {table}"
+        for table, n in rows.items()
+    )
     return f"{units.count(sum(rows.values()))}: " + ", ".join(counts)
 
 

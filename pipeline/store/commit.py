@@ -24,7 +24,7 @@ from pipeline.errors import CommitRefused, RowsDiffer
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
-from pipeline.store import queries, segments, staging
+from pipeline.store import queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
 from pipeline.store.reconnect import Patience, retrying
@@ -130,7 +130,7 @@ class Committer:
         with self._conn.transaction():
             start = time.monotonic()
             rows = copy_rows(self._conn, chunk)
-            staged = stage_rows(self._conn, chunk)
+            staged = stage_rows(self._conn, chunk, swap)
             try:
                 swap.write_ahead(self._conn, staged)
             except psycopg.errors.UniqueViolation as error:
@@ -179,11 +179,11 @@ def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
     return rows
 
 
-def stage_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> list[str]:
+def stage_rows(conn: psycopg.Connection, chunk: ReadyChunk, swap: Swap) -> list[str]:
     """Stage what is merged with what the store has until its turn comes, and return the sections that have rows."""
     staged = [section for section in chunk.done.sections if section.table not in TABLES and section.rows]
     for section in staged:
-        _copy(conn, staging.copy_into(conn, section.table), section, chunk)
+        _copy(conn, swap.copy_into(conn, section.table), section, chunk)
     return [section.table for section in staged]
 
 

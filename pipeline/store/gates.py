@@ -9,6 +9,7 @@ from typing import get_args
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
@@ -77,6 +78,10 @@ class LiveSwap(StretchSwap):
         super().make_room(conn)
         if any(gate.kind == "history" for gate in self._gates):
             state_changes.ensure(conn, self.chunk.ledgers)
+
+    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed:
+        """Return the COPY that stages a section, of a protocol or of contracts."""
+        return tokens.copy_into(conn, (gate.protocol for gate in self._gates), section)
 
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap the stretch, then each cursor on its own; one that stands elsewhere is left to its migration."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
@@ -71,6 +72,10 @@ class LegSwap(CursorSwap):
             self._kept_from = stretches.oldest(conn)
             if self.chunk.ledgers.last < self._kept_from:
                 raise FallenOut(self.chunk.ledgers, self._kept_from)
+
+    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed:
+        """Return the COPY that stages a section, of a protocol or of contracts."""
+        return tokens.copy_into(conn, self._leg.protocols, section)
 
     def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:
         """Append the history that is certain: most of it, and chunks may do so side by side."""

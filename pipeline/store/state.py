@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from pipeline.errors import Refused
-from pipeline.store import queries
+from pipeline.store import queries, staging
 from workers.protocols import StateTable
 
 _SQL = queries.load("state")
@@ -62,7 +62,7 @@ def ensure(conn: psycopg.Connection, table: StateTable) -> None:
 
 def staged(table: StateTable) -> sql.Identifier:
     """Return the name of the table in which its rows wait."""
-    return sql.Identifier("pg_temp", f"staged_{table.name}")
+    return sql.Identifier("pg_temp", staging.name(table.name))
 
 
 def create(table: StateTable) -> sql.Composed:

@@ -29,6 +29,12 @@ def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
                         conn.execute(queries.template(_SQL[query], names))
 
 
+def append_made(conn: psycopg.Connection, section: str, segment: Segment) -> int:
+    """Append what is staged of a section that a plug-in in Python makes; return how many rows these are."""
+    names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}
+    return conn.execute(queries.template(_SQL["append_made"], names)).rowcount
+
+
 def append(conn: psycopg.Connection, section: str, segment: Segment, *, certain: bool) -> int:
     """Append the rows staged of a section that are `certain` or not, all of one segment; return how many these are."""
     names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
 from pipeline.errors import BrokenSeam, CursorMoved, CursorTaken, HandedOff
-from pipeline.store import contracts, queries, segments
+from pipeline.store import contracts, queries, segments, staging
 from pipeline.store.books import Run
 from workers.messages import CONTRACTS, TABLES, LedgerRange
 
@@ -50,6 +51,10 @@ class Swap(ABC):
         """Have the tables of the chunk's segment that its rows go into; not within a transaction."""
         if any(section.table in TABLES for section in self.chunk.done.sections):
             segments.ensure(conn, self.chunk.ledgers)
+
+    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed:
+        """Return the COPY that stages a section."""
+        return staging.copy_into(conn, section)
 
     def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:  # noqa: B027 - most have nothing
         """Write what of the `staged` sections need not wait for the turn, in the chunk's transaction.

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import psycopg
+from psycopg import sql
 
 from pipeline.segments import Segment
 from pipeline.store import queries, staging, state, state_changes
 from pipeline.store.cursors import Kind
+from workers._decode import SECTIONS
 from workers.protocols import Protocol
 
 _SQL = queries.load("tokens")
-_SECTIONS: dict[tuple[str, Kind], tuple[str, ...]] = {  # that workers can make
-    ("SEP41", "history"): ("sep41_state_changes",),
-    ("SEP41", "current_state"): ("sep41_balances", "sep41_allowances"),
-    ("SEP50", "history"): ("sep50_state_changes",),
-    ("SEP50", "current_state"): ("sep50_tokens",),
-}
+_UNLIKE = ("sep41_balances", "sep41_allowances", "sep50_tokens")  # whose sections have other columns than the table
 
 
 def sections(protocol: Protocol, kind: Kind) -> tuple[str, ...]:
-    """Return the sections that a worker makes of a protocol; none for one that is a plug-in alone."""
-    return _SECTIONS.get((protocol.id, kind), ())
+    """Return the sections that a worker makes of a protocol; none where nothing makes its rows."""
+    names = [table.name for table in protocol.state]
+    if kind == "history":
+        names = [*protocol.history][0 if protocol.claims_assets else 1 :]  # no other contract is certain
+    return tuple(name for name in names if protocol.rows is not None or name in SECTIONS)
+
+
+def copy_into(conn: psycopg.Connection, protocols: Iterable[Protocol], section: str) -> sql.Composed:
+    """Return the COPY that takes a section, which is of one of these protocols or of none."""
+    for protocol in protocols:
+        if protocol.rows is not None and section in protocol.history:
+            return staging.copy_into(conn, section, staging.changes(section))
+        for table in protocol.state:
+            if protocol.rows is not None and section == table.name:
+                return staging.copy_into(conn, section, state.create_staged(table))
+    return staging.copy_into(conn, section)
 
 
 def append(
@@ -34,10 +45,16 @@ def append(
     """
     appended = 0
     for section in sections(protocol, "history"):
-        if section in staged:
+        if section not in staged:
+            continue
+        if protocol.rows is None:
             if not certain:
                 _sift(conn, protocol, section)
             appended += state_changes.append(conn, section, segment, certain=certain)
+        elif certain == (section == protocol.history[0]):
+            if not certain:
+                _sift(conn, protocol, section)
+            appended += state_changes.append_made(conn, section, segment)
     return appended
 
 
@@ -47,7 +64,8 @@ def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) 
     for table in protocol.state:
         if table.name in staged:
             _sift(conn, protocol, table.name)
-            source = queries.template(_SQL[table.name], {"staged": staging.table(table.name)})
+            unlike = table.name in _UNLIKE
+            source = queries.template(_SQL[table.name], {"staged": staging.table(table.name)}) if unlike else None
             written[table.name] = state.merge(conn, table, source)
     return written
 

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import documented
+import pytest
+
 from pipeline import source
 from pipeline.config import BackfillSettings
 
@@ -47,3 +50,11 @@ def test_commands_that_draw_nothing_import_no_rich() -> None:
 def test_decision_that_nothing_is_to_do_imports_no_engine() -> None:
     """What only a run needs is imported by a run: processes, lanes and commits."""
     assert not imported_by("import pipeline.backfill") & {"multiprocessing", "pydantic_settings"}
+
+
+def test_pyarrow_comes_with_a_plug_in_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker without plug-ins, and who only looks for them, do without pyarrow; one that is wanted brings it."""
+    look = "from workers import entry, protocols\nprotocols.installed()\n"
+    assert "pyarrow" not in imported_by(f"{look}assert entry._plug_ins(entry.SECTIONS) == ()")
+    monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path)))
+    assert "pyarrow" in imported_by("from workers import entry\nassert entry._plug_ins(['points_held'])")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import documented
 import pytest
 
 from workers._decode import contract_spec
@@ -216,12 +218,12 @@ def test_plug_in_is_found(plug_in) -> None:
 
 def test_example_of_the_docs_is_a_plug_in(plug_in) -> None:
     """What the page on protocols shows is a whole plug-in: found, and claiming what it says."""
-    page = Path(__file__).resolve().parents[2] / "docs/protocols.md"
-    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    votes = installed([plug_in("votes", example)])["VOTES"]
-    vote, result = Function(("address", "u32", "i128")), Function(("u32",), ("i128",))
-    assert votes.claims({"vote": vote, "result": result, "other": vote})
-    assert not votes.claims({"vote": vote})
+    points = installed([plug_in("points", documented.example())])["POINTS"]
+    three, two = Function(("address", "address", "i128")), Function(("address", "i128"))
+    wanted = {"transfer": three, "burn": two, "burnFrom": three}
+    assert points.claims({**wanted, "other": two})
+    assert not points.claims({**wanted, "burnFrom": two})
+    assert not any(protocol.claims(wanted) for protocol in (SEP41, SEP50))
 
 
 def test_plug_in_that_raises_is_named(plug_in) -> None:
@@ -265,7 +267,17 @@ def test_two_of_one_table_are_both_named(plug_in) -> None:
         installed(points)
 
 
+def test_two_of_one_history_are_both_named(plug_in) -> None:
+    """Two plug-ins whose sections of history would have one name are refused with both names."""
+    points = [
+        plug_in(name, PLUG_IN.format(id=id_, table=f"a_b_{name}")) for name, id_ in (("one", "A_B"), ("two", "A-B"))
+    ]
+    with pytest.raises(ProtocolError, match=r"plug-in one \(.*both have the history a_b_certain_changes"):
+        installed(points)
+
+
 SUM = Value("total", "integer", "sum")
+VOTES = StateTable(name="votes_cast", key=(CONTRACT,), values=(SUM,))
 ZERO = Value("total", "integer", "sum", delete_at="zero")
 
 
@@ -277,6 +289,7 @@ ZERO = Value("total", "integer", "sum", delete_at="zero")
         ((CONTRACT,), (), "nothing to keep"),
         ((CONTRACT, Key("total", "address")), (SUM,), "names of columns that are taken"),
         ((CONTRACT, Key("operation_id", "integer")), (SUM,), "names of columns that are taken"),
+        ((CONTRACT, Key("event", "integer")), (SUM,), "names of columns that are taken"),
         ((CONTRACT, Key("Account", "address")), (SUM,), "no name for a table or column: 'Account'"),
         ((CONTRACT, Key("account", "jsonb")), (SUM,), "no type 'jsonb'"),
         ((CONTRACT,), (Value("total", "u32", "sum"),), "only an integer holds a sum"),
@@ -301,6 +314,8 @@ def test_table_that_would_not_fold_is_refused(key, values, why: str) -> None:
         ({"topics": frozenset({"two words"})}, "no symbol: 'two words'"),
         ({"rows_an_event": 0}, "0 rows an event"),
         ({"state": SEP41.state}, "the name of state table sep41_balances begins with 'votes_'"),
+        ({"state": (VOTES, VOTES)}, "two state tables of one name"),
+        ({"state": (replace(VOTES, name="votes_state_changes"),)}, "votes_state_changes is named as a history is"),
     ],
 )
 def test_protocol_that_cannot_be_is_refused(other: dict[str, object], why: str) -> None:

@@ -20,8 +20,10 @@ DeleteAt = Literal["zero", "null"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _SYMBOL = re.compile(r"[A-Za-z0-9_]{1,32}")  # what an event's first topic can be: an SCSymbol
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,53}")  # the engine puts a word before or behind it, and PostgreSQL cuts at 63
-_PLACE = {"operation_id", "change_index"}  # the engine's own columns of rows on their way into a state table
+# The engine's own columns of rows on their way into a state table, and a plug-in's, of where each row stands.
+_TAKEN = {"operation_id", "change_index", "certain", "as_of", "event", "side"}
 _NUMBERS = {"integer", "u32", "ledger"}
+_HISTORY = ("certain_changes", "state_changes")
 
 
 class Function(NamedTuple):
@@ -81,7 +83,9 @@ class StateTable:
         names = [self.name, *(key.name for key in self.key), *(value.name for value in self.values)]
         for name in names:
             _require(_NAME.fullmatch(name), f"no name for a table or column: {name!r}")
-        _require(len({*names[1:]} | _PLACE) == len(names) + 1, f"{self.name}: names of columns that are taken")
+        _require(
+            len({*names[1:]} | _TAKEN) == len(names) - 1 + len(_TAKEN), f"{self.name}: names of columns that are taken"
+        )
         first = self.key[0] if self.key else None
         _require(first == Key("contract_id", "contract"), f"{self.name}: the first key is the contract, `contract_id`")
         _require(self.values, f"{self.name}: nothing to keep beside the key")
@@ -151,13 +155,14 @@ class Protocol:
         for table in self.state:
             named = table.name.startswith(self._prefix)
             _require(named, f"the name of state table {table.name} begins with {self._prefix!r}")
-        tables = [table.name for table in self.state]
-        _require(len({*tables, *self.history}) == len(tables) + 2, "two of its tables have one name")
+            _require(not table.name.endswith(_HISTORY), f"{table.name} is named as a history is")
+        _require(len({table.name for table in self.state}) == len(self.state), "two state tables of one name")
 
     @property
     def history(self) -> tuple[str, str]:
         """The sections of its history: of contracts that are its own for certain, and of all others."""
-        return f"{self._prefix}certain_changes", f"{self._prefix}state_changes"
+        certain, other = (f"{self._prefix}{name}" for name in _HISTORY)
+        return certain, other
 
     @property
     def _prefix(self) -> str:

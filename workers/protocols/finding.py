@@ -25,7 +25,7 @@ def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]
         for table in protocol.state:
             _own(owners, f"state table {table.name}", point)
         for section in protocol.history:
-            _own(owners, f"state table {section}", point)
+            _own(owners, f"history {section}", point)
         found[protocol.id] = protocol
     return dict(sorted(found.items()))
 

@@ -139,14 +139,14 @@ class PlugIn:
 
 
 def _state(given: Given, table: StateTable) -> list[Column]:
-    """Return the columns of a state table's section: whether its contract is certain, the place, and what is kept."""
+    """Return the columns of a state table's section: the place, what is kept, whether its contract is certain."""
     declared: list[Key | Value] = [*table.key[1:], *table.values]
     given.require([column.name for column in declared if column.type != "ledger"])
     key = [_declared(given, column) for column in table.key[1:]]
     if any(value.merge == "last" for value in table.values):
         given.require_one_a_place(key)
     columns = [given.of_event("contract_id", "contract"), *key, *(_declared(given, value) for value in table.values)]
-    return [given.of_event("certain", "boolean"), *given.place, *columns]
+    return [*given.place, *columns, given.of_event("certain", "boolean")]
 
 
 def _declared(given: Given, column: Key | Value) -> Column:

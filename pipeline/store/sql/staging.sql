@@ -40,3 +40,11 @@ CREATE TEMP TABLE IF NOT EXISTS {staged} (
 CREATE TEMP TABLE IF NOT EXISTS {staged} (
     certain bool NOT NULL, contract_id bytea NOT NULL, token_id bytea NOT NULL, as_of int4 NOT NULL, owner bytea,
     last_ledger int4 NOT NULL, operation_id int8 NOT NULL, event_index int4 NOT NULL) ON COMMIT DELETE ROWS
+
+-- name: plug_in_changes
+-- The history that a plug-in in Python makes, as the table of history has it.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (
+    protocol_id text NOT NULL, operation_id int8 NOT NULL, change_index int4 NOT NULL, contract_id bytea NOT NULL,
+    account bytea NOT NULL, category int2 NOT NULL, reason int2 NOT NULL, amount numeric, token_id numeric,
+    counterparty bytea, muxed_id bytea, live_until_ledger int8,
+    as_of int4 GENERATED ALWAYS AS (operation_id >> 32) STORED, certain bool GENERATED ALWAYS AS (false) STORED) ON COMMIT DELETE ROWS

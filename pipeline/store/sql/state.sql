@@ -10,8 +10,9 @@ CREATE VIEW ledgerfill.{view} AS SELECT {shown} FROM ledgerfill.{table}
 
 -- name: stage
 -- Where rows wait that are about to be merged, a session's own: each with the place of the last change that it holds.
-CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (operation_id int8 NOT NULL, change_index int4 NOT NULL, {columns})
-ON COMMIT DELETE ROWS
+-- What is not certain is sifted by what its contract was as of its ledger.
+CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (operation_id int8 NOT NULL, change_index int4 NOT NULL, {columns},
+    certain bool NOT NULL DEFAULT true, as_of int4 GENERATED ALWAYS AS (operation_id >> 32) STORED) ON COMMIT DELETE ROWS
 
 -- name: standing
 -- The columns of a table as it stands, in order; no row where there is none.

@@ -23,3 +23,11 @@ FROM pg_temp.{staged} WHERE certain = %(certain)s
 -- name: clear
 -- Take away what has come of ledgers that are no longer kept.
 DELETE FROM ledgerfill.{part} WHERE operation_id < %(below)s AND protocol_id = ANY(%(protocol_ids)s)
+
+-- name: append_made
+-- The same of a section that a plug-in in Python makes, whose rows are those of the table.
+INSERT INTO ledgerfill.{part} (protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
+    token_id, counterparty, muxed_id, live_until_ledger)
+SELECT protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
+    token_id, counterparty, muxed_id, live_until_ledger
+FROM pg_temp.{staged}

@@ -1,0 +1,158 @@
+"""A plug-in in Python alone, made by following the page on protocols: what it gives is what a fold by hand gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import documented
+import psycopg
+import pytest
+import zstandard
+from program import Program
+from stellar_sdk import scval, xdr
+from token_books import Holder, events_of, read
+
+LEDGERS, FIRST = 60, 2
+POINTS = ("--protocol-id", "POINTS")
+STATE, HISTORY = ("migrate", "current-state"), ("migrate", "history")
+REASONS = {"transfer": 1, "mint": 2, "burn": 3}
+WHOLE = {"u32", "i32", "u64", "i64", "u128", "i128"}
+Rows = list[tuple[Any, ...]]
+MADE = {
+    "state_changes": """
+        SELECT operation_id, change_index, contract_id, account, category, reason, amount FROM ledgerfill.state_changes
+        WHERE protocol_id = 'POINTS' AND num_nulls(token_id, counterparty, muxed_id, live_until_ledger) = 4
+        ORDER BY 1, 2""",
+    "points_held": "SELECT contract_id, account, points, last_ledger FROM ledgerfill.points_held ORDER BY 1, 2",
+    "points_admins": "SELECT contract_id, admin, last_ledger FROM ledgerfill.points_admins ORDER BY 1",
+}
+
+
+class Points:
+    """What contracts whose code has `burnFrom` tell, ledger by ledger, on stellar-sdk."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self.codes: set[bytes] = set()
+        self.runs: dict[bytes, bytes | None] = {}
+        self.changes: Rows = []
+        self.held: dict[tuple[bytes, bytes], tuple[int, int]] = {}
+        self.admins: dict[bytes, tuple[bytes, int]] = {}
+
+    def add(self, ledger: xdr.LedgerCloseMeta) -> None:
+        """Take down what runs from this ledger on, then what it tells."""
+        meta = ledger.v2
+        sequence = meta.ledger_header.header.ledger_seq.uint32
+        for entry in entries(meta):
+            code, held = entry.data.contract_code, entry.data.contract_data
+            if code and b"burnFrom" in code.code:
+                self.codes.add(code.hash.hash)
+            elif held and held.key.type == xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE:
+                wasm = held.val.instance.executable.wasm_hash
+                self.runs[held.contract.contract_id.contract_id.hash] = wasm.hash if wasm else None
+        for number, processed in enumerate(meta.tx_processing, 1):
+            code = processed.result.result.result.code
+            succeeded = code.name in ("txSUCCESS", "txFEE_BUMP_INNER_SUCCESS")
+            for operation, index, event in events_of(processed.tx_apply_processing, succeeded):
+                contract = event.contract_id.contract_id.hash if event.contract_id else None
+                if operation and event.type == xdr.ContractEventType.CONTRACT and self.runs.get(contract) in self.codes:
+                    self._tell(sequence << 32 | number << 12 | operation, index, contract, event.body.v0)
+
+    def _tell(self, operation: int, index: int, contract: bytes, told: xdr.ContractEventV0) -> None:
+        name, *who = (read(topic).held for topic in told.topics)
+        data, ledger = read(told.data), operation >> 32
+        amount = whole(data.held.get("amount", data).xdr if isinstance(data.held, dict) else data.xdr)
+        if told.topics[0].type != xdr.SCValType.SCV_SYMBOL or not who or not isinstance(who[0], Holder):
+            return
+        if name == "set_admin" and len(who) == 1 and isinstance(data.held, Holder):
+            self.admins[contract] = (data.held.address, ledger)
+        sides = {"transfer": [(0, -1), (1, 1)], "mint": [(0, 1)], "burn": [(0, -1)]}.get(str(name), [])
+        if amount is None or amount < 0 or len(who) != max(len(sides), 1) or not isinstance(who[-1], Holder):
+            return
+        for side, sign in sides:
+            account = who[side].address
+            self.changes.append((operation, 2 * index + side, contract, account, 1, REASONS[name], sign * amount))
+            old = self.held.get((contract, account), (0, 0))[0]
+            self.held[contract, account] = (old + sign * amount, ledger)
+
+    def rows(self) -> dict[str, Rows]:
+        """Return the rows of each table in its order."""
+        return {
+            "state_changes": sorted(self.changes),
+            "points_held": sorted((*key, *held) for key, held in self.held.items() if held[0]),
+            "points_admins": sorted((contract, *admin) for contract, admin in self.admins.items()),
+        }
+
+
+def entries(meta: xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
+    """Yield entries as they are after each change."""
+    for processed in meta.tx_processing:
+        v4 = processed.tx_apply_processing.v4
+        for changes in (v4.tx_changes_before, *(operation.changes for operation in v4.operations), v4.tx_changes_after):
+            for change in changes.ledger_entry_changes:
+                if entry := change.created or change.updated or change.restored:
+                    yield entry
+
+
+def whole(value: bytes) -> int | None:
+    held = xdr.SCVal.from_xdr_bytes(value)
+    return scval.to_native(held) if held.type.name.removeprefix("SCV_").lower() in WHOLE else None
+
+
+def found(program: Program) -> dict[str, Rows]:
+    with psycopg.connect(program.database or "") as conn:
+        return {name: [tuple(row) for row in conn.execute(query)] for name, query in MADE.items()}  # type: ignore[call-overload]
+
+
+def done(program: Program, *arguments: object) -> str:
+    ended = program(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokens")
+    program = Program(folder / "home", None)
+    done(program, "lake", "make", folder / "lake", "--ledgers", LEDGERS, "--shape", "tokens")
+    return folder / "lake"
+
+
+@pytest.fixture(scope="module")
+def truth(lake: Path) -> dict[str, Rows]:
+    points = Points()
+    for path in sorted(lake.rglob("*.zst"), reverse=True):  # names count down
+        raw = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
+        points.add(xdr.LedgerCloseMeta.from_xdr_bytes(raw[12:]))  # behind the batch's head
+    return points.rows()
+
+
+@pytest.fixture
+def plugged(ledgerfill: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The program with the plug-in of the page beside it."""
+    monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site")))
+    return ledgerfill
+
+
+@pytest.fixture
+def filled(plugged: Program, lake: Path) -> Program:
+    """A store with the ledgers of the lake, and the protocol set up."""
+    done(plugged, "backfill", "--source", lake, "--start-ledger", FIRST)
+    done(plugged, "setup", *POINTS)
+    return plugged
+
+
+@pytest.mark.parametrize("chunk_ledgers", [1, 7, 100])
+def test_history_and_state_are_those_of_a_plain_fold(
+    filled: Program, lake: Path, truth: dict[str, Rows], chunk_ledgers: int
+) -> None:
+    """Every change, sum and last value is what reading the ledgers one by one gives, however they are cut."""
+    flags = ("--source", lake, *POINTS, "--until-tip", "--workers", 2, "--chunk-ledgers", chunk_ledgers)
+    told = done(filled, *STATE, *flags, "--start-ledger", FIRST)
+    assert re.search(r"rows       [\d,]+: [\d,]+ points_held, [\d,]+ points_admins$", told, re.MULTILINE)
+    done(filled, *HISTORY, *flags)
+    assert min(len(rows) for rows in truth.values()) > 1
+    assert found(filled) == truth
