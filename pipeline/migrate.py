@@ -89,6 +89,7 @@ class _Migration(Job):
         self._left = {each.id: each for each in found.protocols}  # that live ingestion has not taken over
         self._until_tip = settings.until_tip
         self._leg: Leg | None = None
+        self._said = False  # that it waits
         self._plan = Plan(wanted=opened.wanted, gaps=())
         self.job, self.protocol_ids = JOBS[found.kind], tuple(self._left)
         super().__init__(settings, database, opened, conn, account)
@@ -161,8 +162,6 @@ class _Migration(Job):
                 keys = [cursors.key(each, self._kind) for each in self._left]
                 cursors.jump(conn, keys, oldest.ledgers.first - 1, oldest.previous_hash, this)
             leg = next_leg(conn, self._kind, self._left.values(), last)
-        if leg.gap is None and not self._until_tip and self._left:
-            logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
         return leg if self._left and (leg.gap or not self._until_tip) else None
 
     def look(self) -> Look | None:
@@ -178,6 +177,9 @@ class _Migration(Job):
                 self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
                 above = stretches.hashes(conn, [last, newest])
                 return Grown(Gap(ledgers=LedgerRange(last + 1, newest), below=above[last], above=above[newest]))
+            if not self._said and next_leg(conn, self._kind, self._left.values(), last).gap is None:
+                self._said = True
+                logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
         return None  # who commits says where the database is away
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
