@@ -34,6 +34,7 @@ class Account:
         self.stages_s: defaultdict[str, float] = defaultdict(float)
         self.chunks = self.attempts = self.object_bytes = self.plain_bytes = self.row_bytes = 0
         self.event_hash_mismatches = 0
+        self.left_alone: Counter[str] = Counter()  # by protocol
         self.steps: list[Note] = []
         self._last: Snapshot | None = None
         self._peak_memory: dict[str, int] = {}
@@ -79,6 +80,7 @@ class Account:
         self.plain_bytes += done.plain_bytes
         self.row_bytes += done.row_bytes
         self.event_hash_mismatches += done.event_hash_mismatches
+        self.left_alone.update(done.left_alone)
         for stage, seconds in asdict(done.timings).items():
             self.stages_s[stage.removesuffix("_s")] += seconds
         self.stages_s["commit"] += commit_s

@@ -218,6 +218,7 @@ class Job(ABC):
             steps=tuple(done.steps),
             limit=done.limit,
             event_hash_mismatches=done.event_hash_mismatches,
+            left_alone=dict(done.left_alone),
             workers=settings.workers,
             connections=settings.connections,
             cpu_s=done.cpu_s,

@@ -207,6 +207,7 @@ def _fruitful(
         object_bytes=read.stored_bytes,
         plain_bytes=done.plain_bytes,
         event_hash_mismatches=done.event_hash_mismatches,
+        left_alone={protocol: count for protocol, count in done.left_alone.items() if count},
         peak_rss=_peak_rss(),
         timings=clock.timings(done.nanoseconds),
     )

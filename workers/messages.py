@@ -5,7 +5,7 @@ Frozen dataclasses, matched by type. An exception never crosses: a failure is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 MAX_LEDGER = 2**31 - 1  # `ledgers.sequence` is an int4 and a TOID holds the ledger in 31 bits
@@ -162,6 +162,7 @@ class ChunkDone:
     object_bytes: int = 0  # as stored
     plain_bytes: int = 0  # decompressed
     event_hash_mismatches: int = 0  # Soroban event hashes that do not hold, below protocol 23
+    left_alone: Mapping[str, int] = field(default_factory=dict)  # events with a token's name and not its types
     peak_rss: int = 0  # bytes, of the worker
     timings: Timings = field(default_factory=Timings)
 

@@ -98,6 +98,7 @@ class RunReport:
     steps: tuple[Note, ...] = ()  # against stalls
     limit: str | None = None  # what the run has waited for most, in a sentence
     event_hash_mismatches: int = 0  # below protocol 23, where they are no error
+    left_alone: Mapping[str, int] = field(default_factory=dict)  # events that look like a protocol's and are not
     workers: int = 0
     connections: int = 0  # that copied side by side
     cpu_s: Mapping[str, float] = field(default_factory=dict)  # by process: `coordinator`, `workers`, `server` if ours

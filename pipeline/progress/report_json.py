@@ -51,6 +51,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "steps": [step(note) for note in report.steps],
         "limit": report.limit,
         "event_hash_mismatches": report.event_hash_mismatches,
+        "left_alone": dict(report.left_alone),
         "workers": report.workers,
         "connections": report.connections,
         "peak_memory_bytes": dict(report.peak_memory),

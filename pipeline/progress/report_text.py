@@ -51,6 +51,8 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         yield f"  limit      {report.limit}"
     if report.event_hash_mismatches:
         yield f"  note       {units.count(report.event_hash_mismatches)} event hashes below protocol 23 do not hold"
+    for protocol, count in report.left_alone.items():
+        yield f"  note       {units.plural(count, 'event')} left alone: they only look like those of {protocol}"
     if report.missing and report.outcome != "refused":
         yield f"  missing    ledgers {ranges(report.missing)}"
     if report.error:
