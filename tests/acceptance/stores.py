@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -36,14 +37,14 @@ def held(database: str) -> list[tuple[int, int]]:
         return found
 
 
-def digests(database: str) -> dict[str, tuple[int, str]]:
+def digests(database: str, keys: Mapping[str, str] = KEYS) -> dict[str, tuple[int, str]]:
     """Return the count and the digest of each table's rows, in the order of their keys."""
     with psycopg.connect(database) as conn:
         return {
             table: conn.execute(
                 f"SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY {key})) FROM ledgerfill.{table} t"
             ).fetchone()
-            for table, key in KEYS.items()
+            for table, key in keys.items()
         }
 
 

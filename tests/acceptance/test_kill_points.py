@@ -23,12 +23,27 @@ import pytest
 from lakes import FIRST, LAST
 from program import Program
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from stores import digests, held
+from stores import KEYS, digests, held
 
-CYCLES, TRIED = 200, 220  # at least; a chunk may go out in fewer words than in the run that was counted
+SPARE = 1.1  # words that are tried for one that strikes: a chunk may go out in fewer than in the run that was counted
 SIDE_BY_SIDE = 2
-FLAGS = ("--start-ledger", FIRST, "--end-ledger", LAST, "--workers", 1, "--connections", 2, "--chunk-ledgers", 4)
+ENGINE = ("--workers", 1, "--connections", 2, "--chunk-ledgers", 4)
+BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
+HALF = 24  # that a store has before live ingestion goes on
+PROTOCOLS = {
+    "state_changes": "operation_id, change_index, protocol_id",
+    "sep41_balances": "contract_id, account",
+    "sep41_allowances": "contract_id, owner, spender",
+    "sep50_tokens": "contract_id, token_id",
+}
+AHEAD = """
+    SELECT (SELECT count(*) FROM ledgerfill.state_changes WHERE operation_id >> 32 > h.value),
+        (SELECT count(*) FROM ledgerfill.sep41_balances WHERE last_ledger > s.value)
+    FROM ledgerfill.ingest_store h, ledgerfill.ingest_store s
+    WHERE h.key = 'protocol_SEP41_history_cursor' AND s.key = 'protocol_SEP41_current_state_cursor'
+"""
 Digests = dict[str, tuple[int, str]]
+Prepare = Callable[[Program, Path, int], None]
 
 
 class Relay:
@@ -91,13 +106,55 @@ class Relay:
             return self.words == self._nth
 
 
+def filled(program: Program, lake: Path, last: int) -> None:
+    """Prepare a store for migrations: base tables up to a ledger, both protocols set up."""
+    ended_well(program, "backfill", "--source", lake, "--start-ledger", FIRST, "--end-ledger", last)
+    ended_well(program, "setup", *BOTH)
+
+
+def migrated(program: Program, lake: Path, last: int) -> None:
+    """Prepare a store in which every cursor stands at its tip."""
+    filled(program, lake, last)
+    source = ("--source", lake, *BOTH, "--until-tip")
+    ended_well(program, "migrate", "history", *source)
+    ended_well(program, "migrate", "current-state", *source, "--start-ledger", FIRST)
+
+
+def ended_well(program: Program, *arguments: object) -> None:
+    ended = program(*arguments)
+    assert ended.returncode == 0, ended.stderr
+
+
 @dataclass(frozen=True)
+class Job:
+    """A command, how often it is killed at the least, and what its store holds before it."""
+
+    words: tuple[object, ...]
+    kills: int
+    before: tuple[Prepare, int] | None = None
+    kind: str | None = None  # of migration, where it is one
+
+
+JOBS = {
+    "backfill": Job(("backfill", "--start-ledger", FIRST, "--end-ledger", LAST), 200),
+    "history": Job(("migrate", "history", *BOTH, "--until-tip"), 35, (filled, LAST), "history"),
+    "state": Job(
+        ("migrate", "current-state", *BOTH, "--until-tip", "--start-ledger", FIRST), 35, (filled, LAST), "current_state"
+    ),
+    "live": Job(("live", "--until-tip"), 45, (migrated, HALF)),
+}
+
+
+@dataclass
 class Lane:
     """One store that runs are killed over, one after another."""
 
-    database: str
+    job: Job
     lake: Path
     home: Path
+    make: Callable[[], str]
+    drop: Callable[[str], None]
+    database: str = ""
 
     def run(self, nth: int) -> Relay:
         """Run the command, and kill it at its Nth word."""
@@ -108,7 +165,8 @@ class Lane:
             started[0].send(signal.SIGKILL)
 
         relay = Relay(self.database, nth, kill)
-        started.append(Program(self.home, relay.url).start("backfill", "--source", self.lake, *FLAGS))
+        command, *flags = self.job.words
+        started.append(Program(self.home, relay.url).start(command, *flags, "--source", self.lake, *ENGINE))
         there.set()
         _, said = started[0].process.communicate(timeout=60)
         relay.close()
@@ -117,8 +175,9 @@ class Lane:
 
     def empty(self) -> None:
         """Begin anew."""
-        with psycopg.connect(self.database, autocommit=True) as conn:
-            conn.execute("DROP SCHEMA IF EXISTS ledgerfill CASCADE")
+        if self.database:
+            self.drop(self.database)
+        self.database = self.make()
 
     def kill_at_each(self, words: Sequence[int], undisturbed: Digests) -> int:
         """Kill a run at each of these words, and return how many were; those that came to their end are looked at."""
@@ -132,40 +191,71 @@ class Lane:
             cycles += 1
             found = held(self.database)  # which looks that each table has just these ledgers
             assert not found or [first for first, _ in found] == [FIRST], f"word {nth}"
+            if self.job.before:
+                self.require_cursors(nth)
         self.run(1 << 62)
         self.require_whole(undisturbed, 0)
         return cycles
 
+    def require_cursors(self, nth: int) -> None:
+        """What protocols have is up to their cursors, which under live ingestion stand where the stretch ends."""
+        with psycopg.connect(self.database) as conn:
+            assert conn.execute(AHEAD).fetchone() in (None, (0, 0)), f"word {nth}"
+            if self.job.kind is None:
+                ends = "SELECT value FROM ledgerfill.ingest_store UNION SELECT last FROM ledgerfill.ledger_stretches"
+                assert len(conn.execute(ends).fetchall()) == 1, f"word {nth}"
+
     def require_whole(self, undisturbed: Digests, nth: int) -> None:
         """Everything is there, and every index by the catalogue."""
         assert held(self.database) == [(FIRST, LAST)], f"word {nth}"
-        assert digests(self.database) == undisturbed, f"word {nth}"
+        assert self.digests() == undisturbed, f"word {nth}"
         with psycopg.connect(self.database) as conn:
             assert conn.execute("SELECT bool_and(indexed) FROM ledgerfill.segments").fetchone() == (True,), (
                 f"word {nth}"
             )
 
+    def digests(self) -> Digests:
+        """Return the digests of all that the job writes."""
+        return digests(self.database, KEYS | (PROTOCOLS if self.job.before else {}))
+
 
 @pytest.fixture
 def lanes(
-    core_lake: Path, tmp_path: Path, new_database: Callable[[str], str], drop_database: Callable[[str], None]
+    request: pytest.FixtureRequest,
+    core_lake: Path,
+    tmp_path: Path,
+    new_database: Callable[[str], str],
+    drop_database: Callable[[str], None],
 ) -> Iterator[list[Lane]]:
     """As many as run side by side."""
-    made = [Lane(new_database("template0"), core_lake, tmp_path / f"home-{n}") for n in range(SIDE_BY_SIDE)]
+    job = JOBS[request.param]
+    template, homes = "template0", [tmp_path / f"home-{n}" for n in range(SIDE_BY_SIDE)]
+    if job.before:
+        prepare, last = job.before
+        prepared = new_database("template0")
+        prepare(Program(homes[0], prepared), core_lake, last)
+        template = prepared.rpartition("/")[2]
+    made = [Lane(job, core_lake, home, partial(new_database, template), drop_database) for home in homes]
+    for lane in made:
+        lane.empty()
     yield made
     for lane in made:
         drop_database(lane.database)
+    if job.before:
+        drop_database(prepared)
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("lanes", JOBS, indirect=True)
 def test_a_run_that_is_killed_at_any_word_resumes(lanes: list[Lane]) -> None:
-    """At least 200 times: nothing is lost, nothing is there twice, and every index is there in the end."""
+    """A backfill at least 200 times, others fewer: nothing is lost or there twice, and every index in the end."""
+    kills = lanes[0].job.kills
     words = lanes[0].run(1 << 62).words
-    undisturbed = digests(lanes[0].database)
+    undisturbed = lanes[0].digests()
     lanes[0].empty()
-    every = random.Random(words).sample(range(1, words + 1), min(words, TRIED))  # the same each time
+    every = random.Random(words).sample(range(1, words + 1), min(words, round(kills * SPARE)))  # the same each time
     parts = [every[n::SIDE_BY_SIDE] for n in range(SIDE_BY_SIDE)]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         cycles = sum(pool.map(partial(Lane.kill_at_each, undisturbed=undisturbed), lanes, parts))
     print(f"{cycles} cycles of kill and resume, of {words} words")
-    assert cycles >= CYCLES
+    assert cycles >= kills
