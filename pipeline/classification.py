@@ -39,12 +39,15 @@ class Classifier:
         """Return whether Stellar Asset Contracts are of this protocol."""
         return self.protocol(name).claims_assets
 
-    def verdict(self, wasm_hash: bytes, spec: bytes | None, among: Collection[str]) -> str | None:
-        """Return which of these protocols claims a code, or None.
+    def verdict(
+        self, wasm_hash: bytes, spec: bytes | None, among: Collection[str], *, owner: str | None = None
+    ) -> str | None:
+        """Return which of these protocols claims a code, or None; `owner`: who has claimed it before.
 
         Raises `BackfillError` where two do or a plug-in fails, and `Refused` where one of them is not installed.
         """
-        claiming = [name for name in among if self._claiming(wasm_hash, spec, name)]
+        claiming = [owner] if owner else []
+        claiming += [name for name in among if name != owner and self._claiming(wasm_hash, spec, name)]
         if len(claiming) > 1:
             raise BackfillError(f"protocols {' and '.join(claiming)} both claim the contract code {wasm_hash.hex()}")
         return claiming[0] if claiming else None

@@ -74,14 +74,16 @@ def set_up(conn: psycopg.Connection) -> list[Protocol]:
 
 
 def add(conn: psycopg.Connection, ids: Sequence[str], classifier: Classifier) -> None:
-    """Set up protocols, and show them all code that nobody has claimed so far: in one transaction.
+    """Set up protocols, and show those that are new all code: in one transaction.
 
-    Raises what `Classifier.verdict` does; then none was set up.
+    Raises what `Classifier.verdict` does, also where one claims what another has claimed before; then none was set up.
     """
     with conn.transaction():
         conn.execute(_SQL["alone"])
-        for name in ids:
-            conn.execute(_SQL["add"], {"id": name, "claims_assets": classifier.claims_assets(name)})
+        rows = {name: {"id": name, "claims_assets": classifier.claims_assets(name)} for name in ids}
+        new = [name for name, row in rows.items() if conn.execute(_SQL["add"], row).rowcount]
+        for wasm_hash, spec, owner in conn.execute(_SQL["claimed"]).fetchall() if new else ():
+            classifier.verdict(wasm_hash, spec, new, owner=owner)
         _claim(conn, conn.execute(_SQL["unclaimed"]).fetchall(), classifier)
 
 

@@ -204,6 +204,18 @@ def test_two_protocols_that_claim_one_code_are_named(conn: psycopg.Connection):
     assert [each.id for each in contracts.set_up(conn)] == []
 
 
+def test_a_protocol_that_claims_what_another_has_is_named(conn: psycopg.Connection):
+    """One that comes later is not set up then, whatever else it claims, and the code stays whose it was."""
+    greedy = Classifier({"RED": RED, "GREEDY": protocol("GREEDY", "paint_red")})
+    bring(conn, PAINTS, greedy)
+    contracts.add(conn, ["RED"], greedy)
+    with pytest.raises(BackfillError, match=f"^protocols RED and GREEDY both claim the contract code {W1.hex()}$"):
+        contracts.add(conn, ["GREEDY"], greedy)
+    assert [each.id for each in contracts.set_up(conn)] == ["RED"]
+    assert claimed(conn)[W1] == "RED"
+    contracts.add(conn, ["RED"], Classifier({"RED": protocol("RED", "no_more")}))  # nobody is asked twice
+
+
 def test_a_plugin_that_fails_is_named(conn: psycopg.Connection):
     """So are the code and the error; the code is not there then, and comes again."""
     broken = protocol("BROKEN", "x")

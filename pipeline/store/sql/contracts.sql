@@ -52,6 +52,10 @@ WHERE id = %(id)s AND classification_status <> %(status)s
 -- Code that no protocol has claimed so far, which may be of one that is added.
 SELECT wasm_hash, spec FROM ledgerfill.protocol_wasms WHERE protocol_id IS NULL AND spec IS NOT NULL ORDER BY wasm_hash
 
+-- name: claimed
+-- Code that a protocol has claimed, which no other one may claim.
+SELECT wasm_hash, spec, protocol_id FROM ledgerfill.protocol_wasms WHERE protocol_id IS NOT NULL ORDER BY wasm_hash
+
 -- name: claim
 -- The verdict.
 UPDATE ledgerfill.protocol_wasms SET protocol_id = %(protocol_id)s WHERE wasm_hash = %(wasm_hash)s
