@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import documented
 import psycopg
 import pytest
 import zstandard
-from program import Program
+from program import Program, wait_for
 from stellar_sdk import scval, xdr
 from token_books import Holder, events_of, read
 
@@ -156,3 +157,74 @@ def test_history_and_state_are_those_of_a_plain_fold(
     done(filled, *HISTORY, *flags)
     assert min(len(rows) for rows in truth.values()) > 1
     assert found(filled) == truth
+
+
+@pytest.mark.parametrize("kind", ["history", "current_state"])
+def test_kills_change_no_row(filled: Program, lake: Path, truth: dict[str, Rows], kind: str) -> None:
+    """Killed again and again, and gone on with: every row is there once, as of an undisturbed fold."""
+    command = [*(STATE if kind == "current_state" else HISTORY), "--source", lake, *POINTS, "--until-tip"]
+    command += ["--start-ledger", FIRST] if kind == "current_state" else []
+    for reached in (1, 15, 30, 45):
+        running = filled.start(*command, "--chunk-ledgers", 1, "--workers", 2, "--connections", 2)
+        wait_for(lambda reached=reached, running=running: cursor(filled, kind) >= reached or running.ended(), every_s=0)
+        running.send(signal.SIGKILL)
+        running.process.communicate()
+    assert cursor(filled, kind) < FIRST + LEDGERS - 1
+    done(filled, *command)
+    names = ("state_changes",) if kind == "history" else ("points_held", "points_admins")
+    assert {name: found(filled)[name] for name in names} == {name: truth[name] for name in names}
+
+
+def cursor(program: Program, kind: str) -> int:
+    with psycopg.connect(program.database or "") as conn:
+        query = "SELECT value FROM ledgerfill.ingest_store WHERE key = %s"
+        row = conn.execute(query, [f"protocol_POINTS_{kind}_cursor"]).fetchone()
+    return row[0] if row else 0
+
+
+BAD = 33
+SPOILED = {
+    "raises": (
+        "def rows(events: Events) -> Rows:\n",
+        f"    if {BAD} in events.ledger.to_pylist():\n        raise ValueError('no such\\nprogramme')\n",
+        "ValueError: no such programme",
+    ),
+    "gives what is no address": (
+        '    admins = _of(found, b"set_admin", ["admin"], topics=2)\n',
+        f"    wrong = pc.if_else(pc.equal(events.ledger.take(held['event']), {BAD}), b'me', held['account'])\n"
+        "    held = held.set_column(2, 'account', wrong)\n",
+        "points_held: account: no address: 6d65",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_plug_in_at_fault_is_named_and_nothing_of_its_chunk_is_kept(
+    filled: Program, lake: Path, truth: dict[str, Rows], tmp_path: Path, how: str
+) -> None:
+    """The error names plug-in, ledger and event, without a traceback; mended, the same command goes on to the end."""
+    after, wrong, why = SPOILED[how]
+    module = tmp_path / "site/my_package/points.py"
+    assert after in documented.example()
+    module.write_text(documented.example().replace(after, after + wrong))
+    command = (*STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST, "--chunk-ledgers", 10)
+    ended, report = filled.report(*command, "--workers", 2)
+    assert ended.returncode == 1
+    where = rf"gave up on ledgers 32-41 at attempt 1 on worker \d: plug-in POINTS failed at ledger {BAD}, event \d+ of "
+    assert re.search(rf"{where}operation \d+: {re.escape(why)}$", ended.stderr, re.MULTILINE), ended.stderr
+    assert why in report["error"]["message"]
+    assert cursor(filled, "current_state") == 31
+    kept = found(filled)
+    assert max(row[-1] for row in kept["points_held"]) <= 31
+    module.write_text(documented.example())
+    done(filled, *command)
+    assert found(filled) == truth | {"state_changes": []}
+
+
+def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp_path: Path) -> None:
+    """A declaration alone can be set up, and not migrated: it is said what is missing."""
+    module = tmp_path / "site/my_package/points.py"
+    module.write_text(documented.example().replace("    rows=rows,\n", ""))
+    ended = filled(*HISTORY, "--source", lake, *POINTS, "--until-tip")
+    assert ended.returncode == 2
+    assert "the plug-in of protocol POINTS has no `rows`: nothing makes its history" in ended.stderr

@@ -204,18 +204,19 @@ AT_FIVE = {
     "exits": (lambda events: sys.exit(3) if 5 in integers(events.data).to_pylist() else Rows(), "SystemExit: 3"),
     "no address": (
         history(account=lambda events: spoiled(events, addresses(events.topic(1)), b"somebody")),
-        "account: no address: 736f6d65626f6479",
+        "history: account: no address: 736f6d65626f6479",
     ),
     "null": (
         history(account=lambda events: spoiled(events, addresses(events.topic(1)), None)),
-        "account: a row without a value",
+        "history: account: a row without a value",
     ),
     "category": (
         history(category=lambda events: spoiled(events, pa.repeat(1, len(events)), 0)),
-        "category: 0 is not within 1 to 32767",
+        "history: category: 0 is not within 1 to 32767",
     ),
     "muxed": (
-        history(muxed_id=lambda events: spoiled(events, events.data, b"seven")), "muxed_id: no ScVal: 736576656e"
+        history(muxed_id=lambda events: spoiled(events, events.data, b"seven")),
+        "history: muxed_id: no ScVal: 736576656e",
     ),
     "event": (
         history(event=lambda events: spoiled(events, events.numbers, -1)),
@@ -223,15 +224,15 @@ AT_FIVE = {
     ),
     "option": (
         votes(option=lambda events: spoiled(events, decimals(events), Decimal(2**32))),
-        "option: 4294967296 is not within 0 to 4294967295",
+        "polls_votes: option: 4294967296 is not within 0 to 4294967295",
     ),
     "top": (
         votes(top=lambda events: spoiled(events, events.data, scval.to_void().to_xdr_bytes())),
-        "top: no integer: 00000001",
+        "polls_votes: top: no integer: 00000001",
     ),
     "contract": (
         votes(of=lambda events: spoiled(events, pa.array([b"c" * 32] * len(events)), b"c")),
-        "of: 1 bytes where a contract has 32",
+        "polls_votes: of: 1 bytes where a contract has 32",
     ),
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ class Column:
         return Column(self.name, self.kind, self.array.filter(mask), self.nullable)
 
 
-def copy_rows(columns: Sequence[Column]) -> tuple[int, bytes]:
+def copy_rows(table: str, columns: Sequence[Column]) -> tuple[int, bytes]:
     """Return how many rows these are, and their part of a COPY stream; `Wrong` for a value that is not of its kind."""
     rows = len(columns[0].array)
     told = [
@@ -44,7 +44,7 @@ def copy_rows(columns: Sequence[Column]) -> tuple[int, bytes]:
     try:
         return rows, _decode.copy_rows(rows, told)
     except ValueError as error:
-        raise Wrong(str(error)) from error
+        raise Wrong(f"{table}: {error}") from error
 
 
 class Given:

@@ -119,7 +119,7 @@ class PlugIn:
             made |= self._history(Given("history", rows.history, events, sides))
         for name, given in rows.state.items():
             if name in self._sections:
-                made[name] = copy_rows(_state(Given(name, given, events, sides), tables[name]))
+                made[name] = copy_rows(name, _state(Given(name, given, events, sides), tables[name]))
         return made
 
     def _history(self, given: Given) -> _Made:
@@ -134,7 +134,7 @@ class PlugIn:
             *(given.column(name, kind, nullable=nullable) for name, (kind, nullable) in _HISTORY.items()),
         ]
         masks = zip(self._protocol.history, (certain, pc.invert(certain)), strict=True)
-        made = {section: copy_rows([column.only(mask) for column in columns]) for section, mask in masks}
+        made = {section: copy_rows("history", [column.only(mask) for column in columns]) for section, mask in masks}
         return {section: rows for section, rows in made.items() if section in self._sections}
 
 
