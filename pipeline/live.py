@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ from pipeline.store.connection import permitted
 from pipeline.store.database import Database
 from pipeline.store.gates import Gate, LiveSwap, served
 from pipeline.store.keeper import Keeper
+from pipeline.store.stretches import Stretch
 from pipeline.store.swap import LIVE, Swap
 from workers.failures import SourceError
 from workers.messages import CONTRACTS, TABLES, LedgerRange
@@ -60,10 +62,10 @@ def run(settings: LiveSettings, observer: Observer) -> RunReport:
     database = Database(settings)
     with ExitStack() as stack:
         conn = stack.enter_context(closing(database.connect()))
-        first = _first(settings, conn)
+        first = _first(settings, held := stretches.held(conn))
         known = settings.model_copy(update={"start_ledger": first or FIRST_CLOSED})
         opened = stack.enter_context(source.opened(known, database.home))
-        newest = opened.wanted.last
+        newest = max([opened.wanted.last, *(each.ledgers.last for each in held)])  # the source may be behind
         opened = replace(opened, wanted=LedgerRange(first or newest, newest))
         network.check(conn, opened.network_passphrase)
         check_trusted(settings, opened.wanted)
@@ -76,9 +78,9 @@ def run(settings: LiveSettings, observer: Observer) -> RunReport:
         return report
 
 
-def _first(settings: LiveSettings, conn: psycopg.Connection) -> int | None:
+def _first(settings: LiveSettings, held: Sequence[Stretch]) -> int | None:
     """Return the first ledger of what live ingestion goes on with; None: the newest of the source."""
-    held, given = stretches.held(conn), settings.start_given
+    given = settings.start_given
     if not held or given is None:
         return held[-1].ledgers.first if held else given
     top = held[-1].ledgers
@@ -169,6 +171,7 @@ class _Live(Job):
                 self._trim(conn, step=1 if newest <= self._tip else _TRIM_LEDGERS)
         except (SourceError, BackfillError, psycopg.Error) as error:  # who commits waits for the database, and says so
             self._say(f"cannot look for the next ledger: {next(iter(str(error).splitlines()), type(error).__name__)}")
+            self._wait()
             return None
         self._say("")
         if newest <= self._tip:
