@@ -5,7 +5,7 @@ It does no I/O and has no clock: the job delivers events and carries out actions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -31,9 +31,9 @@ from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted, WorkersL
 from pipeline.events import CommitFailed, Committed, Ended, Event, FromWorker, Grown, Interrupt, WorkerDied
 from pipeline.events import SegmentCompleted as Completed
 from pipeline.events import SegmentFailed as NotCompleted
-from pipeline.plan import Gap, Plan
+from pipeline.plan import Plan
 from pipeline.progress.snapshot import Snapshot
-from pipeline.segments import Segment, SegmentQueue
+from pipeline.segments import SegmentQueue
 from pipeline.staffing import Post, Staffing
 from pipeline.stall import GiveUp, TryAgain, after_failure
 from pipeline.supply import MOST_ROW_BYTES, Supply
@@ -59,7 +59,8 @@ class Coordinator:
         `object_of` names the object of a ledger, for who died or hung at it and could not.
         """
         self._plan, self._config = plan, config
-        self._chunks = sum(1 for _ in islice(plan.chunks(), config.workers + config.more_workers))
+        most = config.workers + config.more_workers
+        self._chunks = most if plan.grows else sum(1 for _ in islice(plan.chunks(), most))  # what is beyond is alike
         self._supply = Supply(plan, min(MOST_ROW_BYTES, config.window_bytes // 4))
         self._object_of = object_of
         self._staffing = Staffing(
@@ -71,7 +72,7 @@ class Coordinator:
         self._hire_at = 0.0
         self._queue = CommitQueue([gap.ledgers for gap in plan.gaps], config.connections)
         self._segments = segments or SegmentQueue(None)
-        self._next_commit = plan.first  # the ledger after the last that is committed; None behind the plan's last
+        self._committed_to = 0
         self._error: Exception | None = None  # what the run ends with when everything before it is committed
         self._finished = False
         self._tally = Tally()
@@ -111,7 +112,12 @@ class Coordinator:
     @property
     def _most_workers(self) -> int:
         """How many workers there should be, at most one a chunk."""
-        return self._staffing.workers if self._plan.grows else min(self._staffing.workers, self._chunks)
+        return min(self._staffing.workers, self._chunks)
+
+    @property
+    def _next_commit(self) -> int:
+        """The missing ledger above the last that is committed; behind the plan's last, the one above that."""
+        return self._plan.after(self._committed_to) or self._plan.wanted.last + 1
 
     @property
     def _at_tip(self) -> bool:
@@ -242,7 +248,7 @@ class Coordinator:
     def _committed(self, ledgers: LedgerRange, rows: Mapping[str, int]) -> None:
         ready, chunk = self._queue.committed(ledgers)
         self._window.close(chunk)
-        self._next_commit = self._plan.after(ledgers.last)
+        self._committed_to = ledgers.last
         self._tally.committed(ledgers, rows, ready.done)
         self._actions.append(Discard(ready.path, reusable=True))
 
@@ -253,15 +259,10 @@ class Coordinator:
             if event.error and not self._error:
                 self._wind_down(event.error)
         elif not self._error:
-            self._grow(event.gap)
-
-    def _grow(self, gap: Gap) -> None:
-        self._plan = self._plan.grown(gap)
-        self._supply.grow(self._plan)
-        self._queue.expect(gap.ledgers)
-        self._segments.expect(gap.ledgers)
-        if self._next_commit is None:
-            self._next_commit = gap.ledgers.first
+            self._plan = self._plan.grown(event.gap)
+            self._supply.grow(self._plan)
+            self._queue.expect(event.gap.ledgers)
+            self._segments.expect(event.gap.ledgers)
 
     def _interrupt(self, signal: int) -> None:
         """Commit what is in order already and end; the second time, end."""
@@ -279,7 +280,7 @@ class Coordinator:
             self._review(now)
             self._watch(now)
             self._commit()
-            self._complete(self._segments.passed(self._next_commit))
+            self._actions.extend(map(CompleteSegment, self._segments.passed(self._next_commit)))
             self._staff(now)
             self._actions.extend(self._dispatcher.hand_out(self._most_workers, now))
             self._finish_if_done()
@@ -304,9 +305,6 @@ class Coordinator:
     def _commit(self) -> None:
         while not self._segments.busy and (ready := self._queue.next_commit()):
             self._actions.append(Commit(ready))
-
-    def _complete(self, segments: Sequence[Segment]) -> None:
-        self._actions.extend(map(CompleteSegment, segments))
 
     def _staff(self, now: float) -> None:
         while len(self._crew) < self._most_workers and now >= self._hire_at and self._dispatcher.has_work:
@@ -352,10 +350,10 @@ class Coordinator:
         if len(self._window) or not self._supply.exhausted:
             return
         if self._at_tip:
-            self._complete(self._segments.reached(self._plan.wanted.last + 1))  # they are about to be read
+            self._actions.extend(map(CompleteSegment, self._segments.reached(self._next_commit)))
             return
         if not isinstance(self._error, Interrupted):  # who ends early by a failure leaves every index behind, too
-            self._complete(self._segments.begun(self._next_commit))
+            self._actions.extend(map(CompleteSegment, self._segments.begun(self._next_commit)))
             if self._segments.completing:
                 return
         if self._error:

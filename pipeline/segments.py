@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,10 @@ def joined(ascending: Iterable[Segment]) -> tuple[LedgerRange, ...]:
 
 
 class SegmentQueue:
-    """The segments that a run has to complete: each is given out once, when nothing more of the run goes into it."""
+    """The segments that a run has to complete: each is given out once, when nothing more of the run goes into it.
+
+    Where the run grows, the one that its end stands in is so before, too: it is about to be read.
+    """
 
     def __init__(self, gaps: Sequence[LedgerRange] | None, due: Sequence[Segment] = ()) -> None:
         """Take the missing ledgers (None: it completes nothing), and the segments that earlier runs left incomplete."""
@@ -55,52 +59,55 @@ class SegmentQueue:
         self._planned = {segment for gap in gaps for segment in segments(gap)}
         self._due = frozenset(due)
         self._waiting = sorted(self._planned | self._due)
-        self._reached: set[Segment] = set()
-        self.completing = 0  # given out and not answered yet
-        self._at_end = False  # whether one of these is the last of what grows
+        self._given: set[Segment] = set()  # at least once
+        self._unanswered: deque[Segment] = deque()
 
-    def expect(self, ledgers: LedgerRange) -> None:
-        """Take more missing ledgers, above all others; a segment that was given out before is so once more."""
-        more = {*segments(ledgers)} if self._completes else set()
-        self._planned |= more
-        self._waiting = sorted({*self._waiting, *more})
-
-    def reached(self, next_ledger: int) -> list[Segment]:
-        """Give out what is begun where a run waits for `next_ledger`, once each: its end comes later."""
-        given = [each for each in self._waiting if each.first < next_ledger and each not in self._reached]
-        self._reached.update(given)
-        self._at_end |= bool(given)
-        self.completing += len(given)
-        return given
+    @property
+    def completing(self) -> int:
+        """How many were given out and not answered yet."""
+        return len(self._unanswered)
 
     @property
     def busy(self) -> bool:
         """Whether rows shall wait: indexes are being built where the next ones go."""
-        return self._at_end
+        return any(segment in self._waiting for segment in self._unanswered)
+
+    def expect(self, ledgers: LedgerRange) -> None:
+        """Take more missing ledgers, above all others; a segment that was given out before is so once more."""
+        if self._completes:
+            more = {*segments(ledgers)}
+            self._planned |= more
+            self._waiting = sorted({*self._waiting, *more})
 
     def answered(self) -> None:
-        """Note that one that was given out is complete."""
-        self.completing -= 1
-        self._at_end = self._at_end and self.completing > 0
+        """Note that the first that was given out and not answered yet is complete."""
+        self._unanswered.popleft()
 
     def stop(self) -> None:
         """Give out nothing more, and expect no answer."""
-        self._waiting, self.completing, self._at_end = [], 0, False
+        self._waiting.clear()
+        self._unanswered.clear()
 
-    def passed(self, next_ledger: int | None) -> list[Segment]:
-        """Give out what lies below the next ledger to be committed (None: all were), and what the run never touches."""
-        return self._give_out(lambda segment: next_ledger is None or segment.past <= next_ledger)
+    def reached(self, next_ledger: int) -> list[Segment]:
+        """Give out what is begun where a run waits for `next_ledger`, unless it was before: its end comes later."""
+        return self._give([each for each in self._waiting if each.first < next_ledger and each not in self._given])
 
-    def begun(self, next_ledger: int | None) -> list[Segment]:
+    def passed(self, next_ledger: int) -> list[Segment]:
+        """Give out what lies below the next ledger to be committed, and what the run never touches."""
+        return self._give_out(lambda segment: segment.past <= next_ledger)
+
+    def begun(self, next_ledger: int) -> list[Segment]:
         """Give out all that was due or that a run which ends before `next_ledger` may have begun; then nothing more."""
-        given = self._give_out(
-            lambda segment: segment in self._due or next_ledger is None or segment.first <= next_ledger
-        )
+        given = self._give_out(lambda segment: segment in self._due or segment.first <= next_ledger)
         self._waiting.clear()
         return given
 
     def _give_out(self, wanted: Callable[[Segment], bool]) -> list[Segment]:
         given = [segment for segment in self._waiting if segment not in self._planned or wanted(segment)]
         self._waiting = [segment for segment in self._waiting if segment not in given]
-        self.completing += len(given)
+        return self._give(given)
+
+    def _give(self, given: list[Segment]) -> list[Segment]:
+        self._given.update(given)
+        self._unanswered.extend(given)
         return given

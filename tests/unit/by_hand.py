@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from pipeline.actions import Action, Commit, Discard, Dispatch, Finish, Note, StartWorker
+from pipeline.actions import Action, Commit, CompleteSegment, Discard, Dispatch, Finish, Note, StartWorker
 from pipeline.bounds import CoordinatorConfig
 from pipeline.coordinator import Coordinator
-from pipeline.events import CommitFailed, Committed, FromWorker, Interrupt, Tick, WorkerDied
+from pipeline.events import Committed, Ended, Event, FromWorker, Grown, SegmentCompleted, Tick
 from pipeline.plan import ChunkSize, Gap, Plan
+from pipeline.segments import Segment, SegmentQueue
 from pipeline.stall import StallConfig
 from workers.messages import ChunkDone, Failure, LedgerRange, Ready, Section, Task
 
@@ -26,7 +27,7 @@ def hash_of(ledger: int) -> bytes:
 class Run:
     """A coordinator over chunks of ten ledgers, and a clock that is set by hand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each test names the one or two that it is about
         self,
         *gaps: Gap | tuple[int, int],
         workers: int = 1,
@@ -34,15 +35,19 @@ class Run:
         window_bytes: int = 1 << 30,
         ahead: int = 2,
         object_of: Callable[[int], str | None] = lambda _: None,
+        tip: int | None = None,
+        due: Sequence[Segment] | None = None,
     ) -> None:
-        """Start over these gaps."""
+        """Start over these gaps; up to a `tip` that moves, and completing segments where some may be `due`."""
         parts = tuple(gap if isinstance(gap, Gap) else Gap(ledgers=LedgerRange(*gap)) for gap in gaps)
-        wanted = LedgerRange(1, parts[-1].ledgers.last if parts else 10)
-        plan = Plan(wanted=wanted, gaps=parts, size=ChunkSize(exact_ledgers=10, border=None))
+        wanted = LedgerRange(1, tip or (parts[-1].ledgers.last if parts else 10))
+        size = ChunkSize(exact_ledgers=10, border=None)
+        plan = Plan(wanted=wanted, gaps=parts, size=size, grows=tip is not None)
+        segments = SegmentQueue(None if due is None else [gap.ledgers for gap in parts], due or ())
         config = CoordinatorConfig(
             workers=workers, window_chunks=window, window_bytes=window_bytes, connections=ahead, stall=STALL
         )
-        self.coordinator = Coordinator(plan, config, result_dir="/r", object_of=object_of)
+        self.coordinator = Coordinator(plan, config, result_dir="/r", segments=segments, object_of=object_of)
         self.now = 0.0
         self.acknowledged = 0
         self.tasks: dict[int, Task] = {}
@@ -57,7 +62,7 @@ class Run:
                 self.tasks[action.task.token] = action.task
         return actions
 
-    def tell(self, event: FromWorker | WorkerDied | Committed | CommitFailed | Interrupt | Tick) -> list[Action]:
+    def tell(self, event: Event) -> list[Action]:
         """Something happens; returns what follows at once."""
         return self.keep(self.coordinator.handle(event, self.now))
 
@@ -106,10 +111,21 @@ class Run:
 
     def acknowledge(self) -> None:
         """Every commit that was asked for and is not answered yet is in the database."""
-        asked = [action.chunk.ledgers for action in self.all if isinstance(action, Commit)]
-        for ledgers in asked[self.acknowledged :]:
+        while left := [each.chunk.ledgers for each in self.all if isinstance(each, Commit)][self.acknowledged :]:
             self.acknowledged += 1
-            self.tell(Committed(ledgers, {"events": 3}))
+            self.tell(Committed(left[0], {"events": 3}))
+
+    def grow(self, first: int, last: int) -> list[Action]:
+        """More ledgers have come."""
+        return self.tell(Grown(Gap(ledgers=LedgerRange(first, last))))
+
+    def end(self, error: Exception | None = None) -> list[Action]:
+        """Nothing more will come."""
+        return self.tell(Ended(error))
+
+    def completed(self, segment: Segment) -> list[Action]:
+        """A segment has every index."""
+        return self.tell(SegmentCompleted(segment))
 
     def tick(self, seconds: float) -> list[Action]:
         """Time passes."""
@@ -123,6 +139,10 @@ def commits(actions: Iterable[Action]) -> list[str]:
 
 def handed_out(actions: Iterable[Action]) -> list[str]:
     return [f"{action.task.ledgers} to {action.worker}" for action in actions if isinstance(action, Dispatch)]
+
+
+def completions(actions: Iterable[Action]) -> list[Segment]:
+    return [action.segment for action in actions if isinstance(action, CompleteSegment)]
 
 
 def steps(actions: Iterable[Action]) -> list[str]:

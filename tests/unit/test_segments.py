@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given
@@ -43,12 +44,11 @@ def test_each_is_given_out_once_when_the_run_is_past_it(
 ) -> None:
     """A segment comes once, never while a missing ledger of it is to be committed; at the end all have come."""
     queue, came = SegmentQueue(gaps, due), []
-    for head in [*heads, None]:
+    for head in [*heads, MAX_LEDGER + 1]:
         now = queue.passed(head)
         came += now
-        if head is not None:
-            rest = [LedgerRange(max(gap.first, head), gap.last) for gap in gaps if gap.last >= head]
-            assert not {segment for part in rest for segment in segments(part)} & set(now)
+        rest = [LedgerRange(max(gap.first, head), gap.last) for gap in gaps if gap.last >= head]
+        assert not {segment for part in rest for segment in segments(part)} & set(now)
     assert sorted(came) == sorted({*due, *(segment for gap in gaps for segment in segments(gap))})
 
 
@@ -58,10 +58,65 @@ def test_what_no_chunk_goes_into_is_completed_at_once() -> None:
     assert queue.passed(1) == [Segment(SEGMENT_LEDGERS)]
 
 
+def test_where_the_tip_stands_rows_wait_for_the_indexes() -> None:
+    """The segment of a tip is given out once and rows wait meanwhile; once it is passed it is given out again."""
+    queue = SegmentQueue([LedgerRange(1, 10)])
+    assert queue.passed(11) == []
+    assert queue.reached(11) == [Segment(0)]
+    assert (queue.busy, queue.completing) == (True, 1)
+    queue.expect(LedgerRange(11, SEGMENT_LEDGERS - 1))
+    assert queue.reached(12) == []
+    queue.answered()
+    assert (queue.busy, queue.completing) == (False, 0)
+    assert queue.reached(13) == []
+    assert queue.passed(SEGMENT_LEDGERS) == [Segment(0)]
+    assert not queue.busy
+
+
+def test_rows_that_come_into_what_was_due_wait_for_its_indexes() -> None:
+    """What an earlier run has left is completed at the start; where the run grows into it, rows wait for that."""
+    queue = SegmentQueue([], [Segment(0)])
+    assert queue.passed(11) == [Segment(0)]
+    assert not queue.busy
+    queue.expect(LedgerRange(11, 11))
+    assert queue.busy
+    assert queue.reached(12) == []
+    queue.answered()
+    assert not queue.busy
+
+
+def test_a_run_that_completes_nothing_grows_as_well() -> None:
+    """Where no segment is this run's matter none is given out, and nothing waits."""
+    queue = SegmentQueue(None)
+    queue.expect(LedgerRange(1, SEGMENT_LEDGERS))
+    assert queue.reached(10) == queue.passed(SEGMENT_LEDGERS) == queue.begun(MAX_LEDGER) == []
+    assert not queue.busy
+
+
+GROWTH = st.lists(st.tuples(st.integers(0, 2), st.integers(1, SEGMENT_LEDGERS + 2)), min_size=1, max_size=6)
+
+
+@given(GROWTH, st.booleans())
+def test_at_each_tip_every_segment_with_rows_has_its_indexes(growth: list[tuple[int, int]], answered: bool) -> None:
+    """However a run grows, all behind its tip was given out, at most twice; rows wait for the last alone."""
+    queue, last, came = SegmentQueue([]), 0, list[Segment]()
+    for skipped, more in growth:
+        grown = LedgerRange(last + skipped + 1, last + skipped + more)
+        queue.expect(grown)
+        last = grown.last
+        now = [*queue.passed(last + 1), *queue.reached(last + 1)]
+        came += now
+        assert {*segments(grown)} <= set(came)
+        assert queue.busy == any(each.past > last + 1 for each in (now if answered else came))
+        while answered and queue.completing:
+            queue.answered()
+    assert max(Counter(came).values()) <= 2
+
+
 def test_a_run_that_ends_early_completes_what_it_has_begun() -> None:
     """Up to the one that holds the next ledger, and behind it only what was due before; then none, however asked."""
     due = Segment(3 * SEGMENT_LEDGERS)
     queue = SegmentQueue([LedgerRange(1, 4 * SEGMENT_LEDGERS)], [due])
     assert queue.begun(SEGMENT_LEDGERS + 5) == [Segment(0), Segment(SEGMENT_LEDGERS), due]
-    assert queue.begun(None) == []
-    assert queue.passed(None) == []
+    assert queue.begun(MAX_LEDGER) == []
+    assert queue.passed(MAX_LEDGER) == []
