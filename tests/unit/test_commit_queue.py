@@ -15,9 +15,9 @@ GAPS = (
 )
 
 
-def result(first: int, last: int, *, previous: int | None = None, attempts: int = 1) -> Result:
+def result(first: int, last: int, *, previous: int | None = None, attempts: int = 1, gap: Gap | None = None) -> Result:
     ledgers = LedgerRange(first, last)
-    gap = next(gap for gap in GAPS if first in gap.ledgers)
+    gap = gap or next(gap for gap in GAPS if first in gap.ledgers)
     chunk = Chunk(ledgers=ledgers, gap=gap, size=1, stored=1)
     attempt = Attempt(token=first, number=attempts, chunk=chunk, worker=7, path=f"/{first}", since=0.0)
     before = first - 1 if previous is None else previous
@@ -63,6 +63,20 @@ def test_the_first_chunk_that_does_not_link_is_named():
     assert ready.ledgers == LedgerRange(1, 10)
     assert line.next_commit() is None
     assert not broken.attempt.chunk.in_order
+
+
+def test_what_goes_on_from_the_last_gap_links_to_it():
+    """A queue whose end grows waits for more; the first that comes links to the last ledger before, or is named."""
+    line = queue()
+    for made in (result(1, 20), result(51, 60)):
+        line.hold(made)
+    assert line.next_ledger is None
+    line.expect(LedgerRange(61, 70))
+    assert line.next_ledger == 61
+    grown = Gap(ledgers=LedgerRange(51, 70), below=GAPS[1].below)
+    broken = line.hold(result(61, 65, previous=59, gap=grown))
+    assert broken
+    assert broken[1].ledger == 61
 
 
 def test_commits_are_answered_in_their_order():

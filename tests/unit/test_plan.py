@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -90,6 +91,42 @@ def test_a_chunk_is_found_from_its_first_ledger_alone(plan: Plan, ledger: int):
     else:
         with pytest.raises(ValueError, match=f"ledger {ledger} is not missing"):
             plan.gap_of(ledger)
+
+
+@given(plans())
+def test_chunks_shrink_to_one_object_near_an_end_that_grows(plan: Plan):
+    """Chunks are cut as ever, but take at most a sixteenth of what is left; the last are of one ledger, or object."""
+    if not plan.gaps:
+        return
+    growing, end = replace(plan, grows=True), plan.gaps[-1].ledgers.last
+    assert growing.chunk_count() == sum(1 for _ in growing.chunks())
+    assert [ledger for chunk in growing.chunks() for ledger in chunk] == [each for g in plan.gaps for each in g.ledgers]
+    for chunk in growing.chunks():
+        assert chunk.last <= plan.chunk_at(chunk.first).last
+        one_object = chunk.first // plan.size.ledgers_per_object == chunk.last // plan.size.ledgers_per_object
+        assert one_object or len(chunk) <= max(1, (end - chunk.first) // 16)
+        assert one_object or chunk.last < end - 16
+
+
+@given(st.integers(1, 50), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=8))
+def test_growth_joins_what_goes_on(first: int, growth: list[tuple[int, int]]):
+    """However an end grows, the gaps are those of the whole at once: neighbours as one, with the seams of its ends."""
+    plan, covered = Plan(wanted=LedgerRange(first, first), gaps=(), grows=True), set[int]()
+    for skipped, more in growth:
+        low = plan.wanted.last + 1 + skipped
+        plan = plan.grown(
+            Gap(ledgers=LedgerRange(low, low + more - 1), below=seam(low - 1), above=seam(low + more - 1))
+        )
+        covered |= {*range(low, low + more)}
+        assert plan.wanted == LedgerRange(first, low + more - 1)
+        held = [LedgerRange(each, each) for each in plan.wanted if each not in covered]
+        assert [gap.ledgers for gap in plan.gaps] == list(missing(plan.wanted, held))
+        assert all((gap.below, gap.above) == (seam(gap.ledgers.first - 1), seam(gap.ledgers.last)) for gap in plan.gaps)
+    assert plan.grows
+
+
+def seam(ledger: int) -> bytes:
+    return ledger.to_bytes(32, "big")
 
 
 def test_exact_chunks_have_that_many_ledgers():

@@ -53,6 +53,15 @@ class ReorderMachine(RuleBasedStateMachine):
             del self.wanted[: len(released)]
         assert self.buffer.add(piece, str(piece)) == expected
 
+    @rule(skipped=st.integers(0, 2), length=st.integers(1, 20))
+    def expect_more(self, skipped: int, length: int) -> None:
+        """More is wanted above all that was; what goes on from the last range is one with it."""
+        first = self.ranges[-1].last + 1 + skipped
+        more = LedgerRange(first, first + length - 1)
+        self.buffer.expect(more)
+        self.ranges.append(LedgerRange(self.ranges.pop().first, more.last) if not skipped else more)
+        self.wanted += more
+
     @rule(first=st.integers(EARLIEST, LATEST), length=st.integers(1, 40))
     def add_what_does_not_fit(self, first: int, length: int) -> None:
         """A piece that was released, is held or was never wanted is refused, and changes nothing."""
@@ -91,6 +100,19 @@ def test_stretches_that_are_there_already_are_jumped_over():
     assert buffer.add(LedgerRange(50, 60), "above") == []
     assert buffer.add(LedgerRange(1, 10), "below") == ["below", "above"]
     assert buffer.next_ledger is None
+
+
+def test_what_is_expected_comes_above_all_before():
+    """A range that ends where it grows goes on there; one that is not above all others is refused."""
+    buffer = ReorderBuffer[str]([LedgerRange(1, 10)])
+    assert buffer.add(LedgerRange(1, 10), "first") == ["first"]
+    assert buffer.next_ledger is None
+    buffer.expect(LedgerRange(11, 12))
+    assert buffer.next_ledger == 11
+    with pytest.raises(ValueError, match="1-12 and 12-20 do not ascend"):
+        buffer.expect(LedgerRange(12, 20))
+    buffer.expect(LedgerRange(13, 20))
+    assert buffer.add(LedgerRange(11, 20), "over the border of growth") == ["over the border of growth"]
 
 
 def test_ranges_that_overlap_are_refused():

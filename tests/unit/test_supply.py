@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.plan import ChunkSize, CostModel, Gap, Plan
 from pipeline.supply import ROW_BYTES_A_STORED_BYTE, Supply
@@ -92,6 +94,33 @@ def test_the_lower_half_goes_on_with_what_the_chunk_has_cost():
     lower, upper = source.halve(chunk)
     assert (lower.ledgers.first, lower.lost, lower.lost_s) == (1, 3, 60.0)
     assert (upper.lost, upper.lost_s) == (0, 0.0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=8),
+    st.lists(st.integers(0, 9), min_size=8, max_size=8),
+)
+def test_growth_is_handed_out_once(growth: list[tuple[int, int]], pauses: list[int]):
+    """However the growth is cut, and however much was handed out before, every ledger comes once, in order."""
+    plan, window = Plan(wanted=LedgerRange(1, 1), gaps=(), grows=True), Window(1 << 20, 1 << 50)
+    source, wanted, got = Supply(plan), list[int](), list[int]()
+
+    def open_some(most: int) -> None:
+        for _ in range(most):
+            if chunk := source.open_next(window):
+                got.extend(chunk.ledgers)
+                assert all(each in chunk.gap.ledgers for each in chunk.ledgers)
+
+    for (skipped, more), opened in zip(growth, pauses, strict=False):
+        first = plan.wanted.last + 1 + skipped
+        plan = plan.grown(Gap(ledgers=LedgerRange(first, first + more - 1)))
+        wanted += range(first, first + more)
+        source.grow(plan)
+        assert not source.exhausted
+        open_some(opened)
+    open_some(1 << 10)
+    assert source.exhausted
+    assert got == wanted
 
 
 def test_a_supply_that_was_stopped_opens_nothing():
