@@ -177,7 +177,8 @@ class Job(ABC):
             interrupted = finish.outcome == "interrupted"
             with closing(self._database.connect(_INTERRUPTED if interrupted else _AT_THE_END)) as conn:
                 lacks = self._lacks(conn) if interrupted else self.lacks_by_looking(conn)
-                report = replace(self.report(finish, lacks), complete=not (lacks or self._due(conn)))
+                endless = interrupted and self.look() is not None  # it would have gone on with what comes
+                report = replace(self.report(finish, lacks), complete=not (lacks or self._due(conn) or endless))
                 error = report.error.message if report.error else None
                 document = report_json.text(report_json.run_document(report))
                 books.end_run(conn, this, outcome=report.outcome, error=error, report=document)

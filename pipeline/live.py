@@ -84,7 +84,8 @@ def _first(settings: LiveSettings, held: Sequence[Stretch]) -> int | None:
     if not held or given is None:
         return held[-1].ledgers.first if held else given
     top = held[-1].ledgers
-    if given < top.first:
+    kept = top.last - (settings.retention_ledgers or top.last) + 1
+    if max(given, kept) < top.first:  # the same command goes on where that has fallen out meanwhile
         raise Refused(
             f"--start-ledger {given} is below ledgers {top}, which live ingestion goes on from: leave it away, "
             f"and fill what is below with ledgerfill backfill --start-ledger {given} --end-ledger {top.first - 1}"
@@ -146,7 +147,7 @@ class _Live(Job):
         """Follow; begin anew where other gates are to be served, or somebody else has filled what comes next."""
         while True:
             with closing(self._database.connect()) as self._conn:
-                self._gates = served(self._conn, self._protocols, self._tip, self._gates)
+                self._gates = self._served(self._conn)
                 sections = [name for gate in self._gates for name in gate.sections]
                 self.sections = (*TABLES, *CONTRACTS, *dict.fromkeys(sections))
                 finish = super().work(self.plan() if self._again else plan, this, scribe)
@@ -157,6 +158,11 @@ class _Live(Job):
                         self._trim(self._conn, step=1)
                     return finish
 
+    def _served(self, conn: psycopg.Connection) -> tuple[Gate, ...]:
+        """Return the gates that are close to what the store has: the source may be far ahead, and is caught up with."""
+        held = stretches.held(conn)
+        return served(conn, self._protocols, held[-1].ledgers.last if held else 0, self._gates)
+
     def look(self) -> Look | None:
         """Return what looks for newer ledgers, and for protocols that come close."""
         return None if self._until_tip else self._look
@@ -165,7 +171,7 @@ class _Live(Job):
         try:
             newest = self._newest()
             with closing(self._database.connect()) as conn:
-                if served(conn, self._protocols, self._tip, self._gates) != self._gates:
+                if self._served(conn) != self._gates:
                     return Ended()
                 below = stretches.hashes(conn, [self._tip]).get(self._tip)
                 self._trim(conn, step=1 if newest <= self._tip else _TRIM_LEDGERS)

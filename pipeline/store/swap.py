@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
@@ -116,12 +117,12 @@ class StretchSwap(Swap):
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Extend the stretch below or begin one, and merge it with the one above; `SwapLost` changes nothing."""
         ledgers = self.chunk.ledgers
-        end, end_hash = ledgers.last, self.chunk.done.last_hash
-        if above := conn.execute(_SQL["take_next"], self.names).fetchone():
-            end, seam, end_hash = above
+        names = self.names | {"end": ledgers.last, "end_hash": self.chunk.done.last_hash, "epoch": epoch}
+        if above := conn.cursor(row_factory=dict_row).execute(_SQL["take_next"], self.names).fetchone():
+            seam = above.pop("previous_hash")
             if seam != self.chunk.done.last_hash:
                 raise BrokenSeam(ledgers.last + 1, named=seam, found=self.chunk.done.last_hash)
-        names = self.names | {"end": end, "end_hash": end_hash, "epoch": epoch}
+            names |= above  # its end stays the work of who wrote it: that is how a handoff is known
         try:
             if conn.execute(_SQL["extend"], names).rowcount:
                 return

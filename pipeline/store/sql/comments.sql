@@ -46,10 +46,10 @@ COMMENT ON COLUMN ledgerfill.ledger_stretches.last IS 'highest ledger of the str
 COMMENT ON COLUMN ledgerfill.ledger_stretches.previous_hash IS 'hash that ledger first names as that of ledger first - 1: the seam below';
 COMMENT ON COLUMN ledgerfill.ledger_stretches.first_hash IS 'hash of ledger first';
 COMMENT ON COLUMN ledgerfill.ledger_stretches.last_hash IS 'hash of ledger last: the seam above';
-COMMENT ON COLUMN ledgerfill.ledger_stretches.job IS 'what kind of run wrote last: backfill, live';
-COMMENT ON COLUMN ledgerfill.ledger_stretches.run_id IS 'the run that wrote last';
+COMMENT ON COLUMN ledgerfill.ledger_stretches.job IS 'what kind of run wrote ledger last: backfill, live';
+COMMENT ON COLUMN ledgerfill.ledger_stretches.run_id IS 'the run that wrote ledger last';
 COMMENT ON COLUMN ledgerfill.ledger_stretches.epoch IS 'which of that run''s connections wrote: counts from 1';
-COMMENT ON COLUMN ledgerfill.ledger_stretches.commit_id IS 'the transaction that wrote last, so that a lost acknowledgement can be told';
+COMMENT ON COLUMN ledgerfill.ledger_stretches.commit_id IS 'the transaction that wrote ledger last, so that a lost acknowledgement can be told';
 
 COMMENT ON TABLE ledgerfill.backfill_runs IS 'one row a run, from its start';
 COMMENT ON COLUMN ledgerfill.backfill_runs.first IS 'first ledger that was asked for';

@@ -15,7 +15,8 @@ SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %(pid)s
 
 -- name: take_next
 -- Take the stretch that begins right above the chunk, to be merged: it waits for whoever is writing it.
-DELETE FROM ledgerfill.ledger_stretches WHERE first = %(last)s::int8 + 1 RETURNING last, previous_hash, last_hash
+DELETE FROM ledgerfill.ledger_stretches WHERE first = %(last)s::int8 + 1
+RETURNING previous_hash, last AS "end", last_hash AS end_hash, job, run_id, epoch, commit_id
 
 -- name: extend
 -- The compare-and-swap: the stretch that ends right below the chunk with the hash that the chunk links to now ends above it.
