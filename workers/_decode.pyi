@@ -8,18 +8,21 @@ They come from events of `ContractEventType` CONTRACT: of operations, unless the
 transactions also then; never from diagnostic events. Addresses are a strkey's version byte and payload: G, C and L
 33 bytes, B 34; a muxed account is its plain one. A muxed contract has no strkey yet: its event is left alone.
 
-`certain` (bool): the contract is a Stellar Asset Contract by proof: its id is the hash of the network and of the
-asset that stands last in the event's topics (of the native asset, for fees). All other rows are for whoever knows
-what the contract is: it looked like a token of this protocol in this event, and one that fits both is in both.
+What is certain is that the contract is a Stellar Asset Contract, by proof: its id is the hash of the network and of
+the asset that stands last in the event's topics (of the native asset, for fees). Its history is a section of its own,
+its state has a column `certain` (bool). All other rows are for whoever knows what the contract is: it looked like a
+token of this protocol in this event, and one that fits both is in both.
 `as_of` (int4), in state: the chunk's first ledger, or the ledger in it since which the contract runs what it ran at
 the event, as `contract_instances` has it; what is known of the contract at `as_of` decides for the whole row.
 
-History, one row a side, in the order of events: `sep41_state_changes` and `sep50_state_changes`
-(certain, protocol_id text, operation_id int8, change_index int4, contract_id, account, category int2, reason int2,
+History, one row a side, in the order of events: `sep41_certain_changes`, and what is not certain in
+`sep41_state_changes` and `sep50_state_changes`
+(protocol_id text, operation_id int8, change_index int4, contract_id, account, category int2, reason int2,
 amount numeric, token_id bytea, counterparty, muxed_id bytea, live_until_ledger int8).
 protocol_id is `SEP41` or `SEP50`; it, the TOID operation_id (operation 0: a transaction's fees) and change_index
 are the key. change_index is twice the `event_index` that the event has in `events`, and 1 more for the second side.
 The first of two sides is who gives, or the old administrator. The last five columns may be NULL.
+Rows that are certain have no token_id: the table of history takes them as they are.
 
 - category 1, balance: reason 1 transfer, 2 mint, 3 burn, 4 clawback, 5 fee. amount is what the balance changes by:
   negative for who gives, positive for a fee's refund. counterparty is the other side of a transfer.
@@ -107,7 +110,8 @@ class Decoder:
       place of a row of the same contract and ledger. wasm_hash is NULL for a Stellar Asset Contract, and 32 zeros for
       an executable that another contract holds (CONTRACT_EXECUTABLE_EXTERNAL_REF). name is text: the String under
       METADATA, name in the instance's storage where it is UTF-8 of up to 256 bytes without control characters.
-    - `sep41_state_changes`, `sep41_balances`, `sep41_allowances`, `sep50_state_changes`, `sep50_tokens`: see above.
+    - `sep41_certain_changes`, `sep41_state_changes`, `sep41_balances`, `sep41_allowances`, `sep50_state_changes`,
+      `sep50_tokens`: see above.
     """
 
     tables: tuple[str, ...]  # the sections that it makes

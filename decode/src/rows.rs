@@ -12,7 +12,7 @@ use std::io::{self, Write};
 /// The base tables.
 pub const BASE: [&str; 4] = ["ledgers", "transactions", "operations", "events"];
 /// All tables, in the order of their sections.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     BASE[0],
     BASE[1],
     BASE[2],
@@ -24,6 +24,7 @@ pub const TABLES: [&str; 11] = [
     token::TABLES[2],
     token::TABLES[3],
     token::TABLES[4],
+    token::TABLES[5],
 ];
 
 /// Version byte of an account's strkey (SEP-23).

@@ -25,8 +25,14 @@ use sep50::Sep50;
 use topics::Topics;
 
 /// The tables, in the order of their sections.
-pub const TABLES: [&str; 5] =
-    ["sep41_state_changes", "sep41_balances", "sep41_allowances", "sep50_state_changes", "sep50_tokens"];
+pub const TABLES: [&str; 6] = [
+    "sep41_certain_changes",
+    "sep41_state_changes",
+    "sep41_balances",
+    "sep41_allowances",
+    "sep50_state_changes",
+    "sep50_tokens",
+];
 /// Ids of the protocols.
 pub const PROTOCOLS: [&str; 2] = [SEP41, SEP50];
 const SEP41: &str = "SEP41";
@@ -78,7 +84,7 @@ impl Tokens {
 
     /// What the chunk's events come to, table by table; once a chunk.
     pub fn streams(&mut self) -> [Option<&mut Stream>; TABLES.len()] {
-        let [_, balances, allowances, _, owners] = &mut self.streams;
+        let [_, _, balances, allowances, _, owners] = &mut self.streams;
         balances.iter_mut().for_each(|row| self.balances.write(row));
         allowances.iter_mut().for_each(|row| self.allowances.write(row));
         owners.iter_mut().for_each(|row| self.owners.write(row));
@@ -152,8 +158,9 @@ impl Tokens {
     }
 
     fn leave_alone(&mut self, topics: &Topics) {
-        let [changes, balances, allowances, other_changes, owners] = self.streams.each_ref().map(Option::is_some);
-        let wanted = [changes || balances || allowances, other_changes || owners];
+        let wanted = self.streams.each_ref().map(Option::is_some);
+        let [certain, changes, balances, allowances, other_changes, owners] = wanted;
+        let wanted = [certain || changes || balances || allowances, other_changes || owners];
         let names = [sep41::has(topics.name), sep50::has(topics.name)];
         for ((count, wanted), has) in self.left_alone.iter_mut().zip(wanted).zip(names) {
             *count += u64::from(wanted && has);
@@ -161,7 +168,8 @@ impl Tokens {
     }
 
     fn take41(&mut self, place: &Place, event: &Sep41) {
-        let [changes, balances, allowances, ..] = &mut self.streams;
+        let [certain, uncertain, balances, allowances, ..] = &mut self.streams;
+        let changes = if place.certain { certain } else { uncertain };
         if changes.is_some() || balances.is_some() {
             event.changes(|change| {
                 changes.iter_mut().for_each(|row| change.write(row, SEP41, place));

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -20,22 +19,21 @@ from psycopg.rows import dict_row
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
-from pipeline.errors import CommitRefused, RowsDiffer
+from pipeline.errors import CommitRefused
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
 from pipeline.store import queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
+from pipeline.store.copying import copy
 from pipeline.store.reconnect import Patience, retrying
 from pipeline.store.swap import StretchSwap, Swap, SwapLost
 from workers.messages import TABLES, Section
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("commit")
-_BUFFER = 256 << 10  # bytes
 _TRIES_AT_ROWS = 20  # a stretch that others extend and merge all the time may be missed, but not so often
-_NO_ROWS = 21  # bytes of a binary COPY stream without a row: header and trailer
 
 
 class RowsThere(Exception):
@@ -132,13 +130,13 @@ class Committer:
             rows = copy_rows(self._conn, chunk)
             staged = stage_rows(self._conn, chunk, swap)
             try:
-                swap.write_ahead(self._conn, staged)
+                swap.write_ahead(self._conn)
             except psycopg.errors.UniqueViolation as error:
                 raise RowsThere(str(error).splitlines()[0]) from error
             copy_s = time.monotonic() - start
             turn()
             swap.carry_out(self._conn, self._epoch)
-            if staged:
+            if _rest(chunk):
                 swap.merge(self._conn, staged, self._classifier)
             swap.record(self._conn, copy_s)
         return rows | swap.merged
@@ -172,7 +170,7 @@ def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
     for section in _rows(chunk):
         try:
             into = queries.template(_SQL["copy"], {"part": sql.Identifier(segments.part(section.table, segment))})
-            rows[section.table] = _copy(conn, into, section, chunk)
+            rows[section.table] = copy(conn, into, section, chunk)
         except psycopg.errors.UniqueViolation as error:
             # `ledgers` comes first and has its key all the time: what another transaction brings is waited for.
             raise RowsThere(str(error).splitlines()[0]) from error
@@ -181,28 +179,17 @@ def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
 
 def stage_rows(conn: psycopg.Connection, chunk: ReadyChunk, swap: Swap) -> list[str]:
     """Stage what is merged with what the store has until its turn comes, and return the sections that have rows."""
-    staged = [section for section in chunk.done.sections if section.table not in TABLES and section.rows]
-    for section in staged:
-        _copy(conn, swap.copy_into(conn, section.table), section, chunk)
-    return [section.table for section in staged]
+    staged = []
+    for section in _rest(chunk):
+        if into := swap.copy_into(conn, section.table):
+            copy(conn, into, section, chunk)
+            staged.append(section.table)
+    return staged
 
 
 def _rows(chunk: ReadyChunk) -> list[Section]:
     return [section for section in chunk.done.sections if section.table in TABLES]
 
 
-def _copy(conn: psycopg.Connection, into: sql.Composed, section: Section, chunk: ReadyChunk) -> int:
-    """Copy a section and return its rows as PostgreSQL counted them. Raises `RowsDiffer` where these are others."""
-    if section.rows == 0 and section.length == _NO_ROWS:
-        return 0
-    left, cursor = section.length, conn.cursor()
-    # Read through one small buffer: as quick as a mapping, and a chunk of any size takes no memory.
-    with Path(chunk.path).open("rb", buffering=0) as file, memoryview(bytearray(_BUFFER)) as buffer:
-        file.seek(section.offset)
-        with cursor.copy(into) as copy:
-            while left and (read := file.readinto(buffer[:left])):
-                copy.write(buffer[:read])
-                left -= read
-    if cursor.rowcount != section.rows:
-        raise RowsDiffer(chunk.ledgers, section.table, wanted=section.rows, found=cursor.rowcount)
-    return cursor.rowcount
+def _rest(chunk: ReadyChunk) -> list[Section]:
+    return [section for section in chunk.done.sections if section.table not in TABLES and section.rows]

@@ -79,7 +79,7 @@ class LiveSwap(StretchSwap):
         if any(gate.kind == "history" for gate in self._gates):
             state_changes.ensure(conn, self.chunk.ledgers)
 
-    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed:
+    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed | None:
         """Return the COPY that stages a section, of a protocol or of contracts."""
         return tokens.copy_into(conn, (gate.protocol for gate in self._gates), section)
 
@@ -91,14 +91,11 @@ class LiveSwap(StretchSwap):
     def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
         """Merge contracts, which decide about the rows of tokens, and then what belongs to open gates."""
         contracts.merge(conn, staged, self.since(conn), classifier)
-        merged = Counter[str]()
+        merged, segment = Counter[str](), Segment.of(self.chunk.ledgers.first)
         for gate in self._open:
             if gate.kind == "history":
-                merged[state_changes.TABLE] += self._append(conn, gate, staged)
+                merged[state_changes.TABLE] += tokens.copy(conn, gate.protocol, self.chunk)
+                merged[state_changes.TABLE] += tokens.append(conn, gate.protocol, staged, segment)
             else:
                 merged.update(tokens.fold(conn, gate.protocol, staged))
         self.merged = dict(merged)
-
-    def _append(self, conn: psycopg.Connection, gate: Gate, staged: Collection[str]) -> int:
-        segment = Segment.of(self.chunk.ledgers.first)
-        return sum(tokens.append(conn, gate.protocol, staged, segment, certain=certain) for certain in (True, False))

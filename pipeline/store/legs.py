@@ -73,27 +73,25 @@ class LegSwap(CursorSwap):
             if self.chunk.ledgers.last < self._kept_from:
                 raise FallenOut(self.chunk.ledgers, self._kept_from)
 
-    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed:
+    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed | None:
         """Return the COPY that stages a section, of a protocol or of contracts."""
         return tokens.copy_into(conn, self._leg.protocols, section)
 
-    def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:
-        """Append the history that is certain: most of it, and chunks may do so side by side."""
-        self._ahead = self._append(conn, staged, certain=True) if self._leg.kind == "history" else 0
+    def write_ahead(self, conn: psycopg.Connection) -> None:
+        """Copy the history that is certain: most of it, and chunks may do so side by side."""
+        if self._leg.kind == "history":
+            self._ahead = sum(tokens.copy(conn, each, self.chunk) for each in self._leg.protocols)
 
     def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
         """Merge contracts first: what the chunk itself says of them decides about its rows."""
         contracts.merge(conn, staged, self.since(conn), classifier)
         if self._leg.kind == "history":
-            appended = self._ahead + self._append(conn, staged, certain=False)
+            segment = Segment.of(self.chunk.ledgers.first)
+            written = self._ahead + sum(tokens.append(conn, each, staged, segment) for each in self._leg.protocols)
             if self.chunk.ledgers.first < self._kept_from:
                 names = [each.id for each in self._leg.protocols]
-                appended -= state_changes.clear(conn, Segment.of(self.chunk.ledgers.first), names, self._kept_from)
-            self.merged = {state_changes.TABLE: appended}
+                written -= state_changes.clear(conn, segment, names, self._kept_from)
+            self.merged = {state_changes.TABLE: written}
         else:
             folded = [tokens.fold(conn, protocol, staged) for protocol in self._leg.protocols]
             self.merged = {table: rows for each in folded for table, rows in each.items()}
-
-    def _append(self, conn: psycopg.Connection, staged: Collection[str], *, certain: bool) -> int:
-        segment = Segment.of(self.chunk.ledgers.first)
-        return sum(tokens.append(conn, each, staged, segment, certain=certain) for each in self._leg.protocols)

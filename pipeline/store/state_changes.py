@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
+from pipeline.actions import ReadyChunk
 from pipeline.segments import Segment, segments
-from pipeline.store import queries, staging
+from pipeline.store import copying, queries, staging
 from pipeline.store.segments import bounds, lock, part
-from workers.messages import LedgerRange
+from workers.messages import LedgerRange, Section
 
 TABLE = "state_changes"
 _SQL = queries.load("state_changes")
@@ -29,16 +30,19 @@ def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
                         conn.execute(queries.template(_SQL[query], names))
 
 
-def append_made(conn: psycopg.Connection, section: str, segment: Segment) -> int:
-    """Append what is staged of a section that a plug-in in Python makes; return how many rows these are."""
-    names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}
-    return conn.execute(queries.template(_SQL["append_made"], names)).rowcount
+def copy(conn: psycopg.Connection, section: Section, chunk: ReadyChunk) -> int:
+    """Copy a section of a chunk whose rows are those of the table, and return how many these are."""
+    names = {"part": sql.Identifier(part(TABLE, Segment.of(chunk.ledgers.first)))}
+    return copying.copy(conn, queries.template(_SQL["copy"], names), section, chunk)
 
 
-def append(conn: psycopg.Connection, section: str, segment: Segment, *, certain: bool) -> int:
-    """Append the rows staged of a section that are `certain` or not, all of one segment; return how many these are."""
+def append(conn: psycopg.Connection, section: str, segment: Segment, *, made: bool = False) -> int:
+    """Append the rows staged of a section, all of one segment; return how many these are.
+
+    `made`: by a plug-in in Python, whose token ids are numbers already.
+    """
     names = {"part": sql.Identifier(part(TABLE, segment)), "staged": staging.table(section)}
-    return conn.execute(queries.template(_SQL["append"], names), {"certain": certain}).rowcount
+    return conn.execute(queries.template(_SQL["append_made" if made else "append"], names)).rowcount
 
 
 def clear(conn: psycopg.Connection, segment: Segment, protocol_ids: Sequence[str], below: int) -> int:

@@ -53,12 +53,12 @@ class Swap(ABC):
         if any(section.table in TABLES for section in self.chunk.done.sections):
             segments.ensure(conn, self.chunk.ledgers)
 
-    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed:
-        """Return the COPY that stages a section."""
+    def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed | None:
+        """Return the COPY that stages a section; None: it goes straight into its table, or nowhere, by this swap."""
         return staging.copy_into(conn, section)
 
-    def write_ahead(self, conn: psycopg.Connection, staged: Collection[str]) -> None:  # noqa: B027 - most have nothing
-        """Write what of the `staged` sections need not wait for the turn, in the chunk's transaction.
+    def write_ahead(self, conn: psycopg.Connection) -> None:  # noqa: B027 - most have nothing
+        """Write what is not staged and need not wait for the turn, in the chunk's transaction.
 
         `UniqueViolation` means that somebody, or this very commit, has written it before.
         """

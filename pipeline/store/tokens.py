@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 import psycopg
 from psycopg import sql
 
+from pipeline.actions import ReadyChunk
 from pipeline.segments import Segment
 from pipeline.store import queries, staging, state, state_changes
 from pipeline.store.cursors import Kind
@@ -25,10 +26,13 @@ def sections(protocol: Protocol, kind: Kind) -> tuple[str, ...]:
     return tuple(name for name in names if protocol.rows is not None or name in SECTIONS)
 
 
-def copy_into(conn: psycopg.Connection, protocols: Iterable[Protocol], section: str) -> sql.Composed:
-    """Return the COPY that takes a section, which is of one of these protocols or of none."""
+def copy_into(conn: psycopg.Connection, protocols: Iterable[Protocol], section: str) -> sql.Composed | None:
+    """Return the COPY that stages a section, which is of one of these protocols or of none; None: see `copy`."""
     for protocol in protocols:
-        if protocol.rows is not None and section in protocol.history:
+        certain, other = protocol.history
+        if section == certain:
+            return None
+        if protocol.rows is not None and section == other:
             return staging.copy_into(conn, section, staging.changes(section))
         for table in protocol.state:
             if protocol.rows is not None and section == table.name:
@@ -36,26 +40,22 @@ def copy_into(conn: psycopg.Connection, protocols: Iterable[Protocol], section: 
     return staging.copy_into(conn, section)
 
 
-def append(
-    conn: psycopg.Connection, protocol: Protocol, staged: Collection[str], segment: Segment, *, certain: bool
-) -> int:
-    """Append what is `staged` of the history of a protocol and `certain` or not, and return how many rows these are.
+def copy(conn: psycopg.Connection, protocol: Protocol, chunk: ReadyChunk) -> int:
+    """Copy what is certain of the history of a protocol from a chunk's file, and return how many rows these are.
 
-    What is certain asks nobody, and may come before what is known of contracts.
+    That asks nobody: it may be done ahead of the chunk's turn where its rows are wanted for sure, or after the swap.
     """
-    appended = 0
-    for section in sections(protocol, "history"):
-        if section not in staged:
-            continue
-        if protocol.rows is None:
-            if not certain:
-                _sift(conn, protocol, section)
-            appended += state_changes.append(conn, section, segment, certain=certain)
-        elif certain == (section == protocol.history[0]):
-            if not certain:
-                _sift(conn, protocol, section)
-            appended += state_changes.append_made(conn, section, segment)
-    return appended
+    certain, _ = protocol.history
+    return sum(state_changes.copy(conn, each, chunk) for each in chunk.done.sections if each.table == certain)
+
+
+def append(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str], segment: Segment) -> int:
+    """Append what is `staged` of the history of a protocol and counts, and return how many rows these are."""
+    _, section = protocol.history
+    if section not in staged:
+        return 0
+    _sift(conn, protocol, section)
+    return state_changes.append(conn, section, segment, made=protocol.rows is not None)
 
 
 def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) -> dict[str, int]:

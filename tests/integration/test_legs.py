@@ -24,6 +24,7 @@ from workers.messages import LedgerRange, Section
 from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
+STRANGER, TOKEN = b"\1" * 32, b"\2" * 32
 HISTORY = Leg("history", (SEP41,), Gap(ledgers=LedgerRange(100, 129)))
 
 
@@ -35,18 +36,20 @@ def run(conn: psycopg.Connection) -> Run:
     return run
 
 
-def changed(folder: Path, first: int, last: int) -> ReadyChunk:
-    """Return a chunk with one certain change a ledger."""
-    bare = chunk(folder, first, last)
-    rows = [
-        [b"\1", b"SEP41", handmade.int8(handmade.toid(ledger, 1, 1)), handmade.int4(0), bytes(32), handmade.ACCOUNT,
-         handmade.int2(1), handmade.int2(2), handmade.numeric(7), None, None, None, None]
-        for ledger in range(first, last + 1)
-    ]  # fmt: skip
-    content = handmade.stream(rows)
+def changed(folder: Path, first: int, last: int, *, asked: bytes = STRANGER) -> ReadyChunk:
+    """Return a chunk with a certain change a ledger, and one of the contract `asked`."""
+    bare, sections, content = chunk(folder, first, last), [], b""
+    for side, table, contract in ((0, "sep41_certain_changes", bytes(32)), (1, "sep41_state_changes", asked)):
+        rows = [
+            [b"SEP41", handmade.int8(handmade.toid(ledger, 1, 1)), handmade.int4(side), contract, handmade.ACCOUNT,
+             handmade.int2(1), handmade.int2(2), handmade.numeric(7), None, None, None, None]
+            for ledger in range(first, last + 1)
+        ]  # fmt: skip
+        stream = handmade.stream(rows)
+        sections.append(Section(table=table, rows=len(rows), offset=len(content), length=len(stream)))
+        content += stream
     Path(bare.path).write_bytes(content)
-    section = Section(table="sep41_state_changes", rows=len(rows), offset=0, length=len(content))
-    return replace(bare, done=replace(bare.done, sections=(section,)))
+    return replace(bare, done=replace(bare.done, sections=tuple(sections)))
 
 
 def written(conn: psycopg.Connection) -> list[int]:
@@ -80,6 +83,23 @@ def test_changes_of_another_run_are_told_apart(store: str, conn: psycopg.Connect
     assert written(conn) == list(range(100, 105))
     for each in (first, second):
         each.close()
+
+
+def test_what_is_certain_goes_ahead_and_the_rest_is_asked_for(store: str, conn, run: Run, tmp_path: Path):
+    """Certain changes are in before the chunk's turn, those of a token after the swap, those of a stranger never."""
+    conn.execute("INSERT INTO ledgerfill.protocols (id, claims_assets) VALUES ('SEP41', true)")
+    conn.execute("INSERT INTO ledgerfill.contract_instances (contract_id, from_ledger) VALUES (%s, 10)", [TOKEN])
+    committer = Committer(partial(psycopg.connect, store, autocommit=True), run, swap=partial(LegSwap, leg=HISTORY))
+    waiting = []
+
+    def turn() -> None:
+        waiting.extend(committer._conn.execute("SELECT change_index FROM ledgerfill.state_changes").fetchall())
+
+    assert committer.commit(changed(tmp_path, 100, 101), turn).rows == {"state_changes": 2}
+    assert waiting == [(0,), (0,)]
+    assert committer.commit(changed(tmp_path, 102, 102, asked=TOKEN)).rows == {"state_changes": 2}
+    assert written(conn) == [100, 101, 102, 102]
+    committer.close()
 
 
 def test_the_lowest_go_first_up_to_the_next(conn: psycopg.Connection):

@@ -33,11 +33,12 @@ def batch(raw: Sequence[bytes], first: int) -> bytes:
 
 def merged(chunks: Sequence[Objects]) -> tuple[list[Row], list[Row], dict[Row, Row], dict[Row, Row], dict[Row, Row]]:
     """Decode each chunk and merge what all of them come to."""
-    found = [decode(PASSPHRASE, part[0][1], part[-1][2], part, framed=True).rows for part in chunks]
-    rows = {section: [row for some in found for row in some[section]] for section in found[0]}
+    found = [decode(PASSPHRASE, part[0][1], part[-1][2], part, framed=True) for part in chunks]
+    rows = {section: [row for some in found for row in some.rows[section]] for section in found[0].rows}
+    history = [row for some in found for row in some.history]
     balances = summed(rows["sep41_balances"])
     allowances, owners = last(rows["sep41_allowances"], key=3), last(rows["sep50_tokens"], key=2)
-    return rows["sep41_state_changes"], rows["sep50_state_changes"], balances, allowances, owners
+    return history, rows["sep50_state_changes"], balances, allowances, owners
 
 
 @settings(max_examples=150, phases=QUICK)

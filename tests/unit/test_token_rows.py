@@ -44,7 +44,7 @@ def last(rows: Iterable[Row], *, key: int) -> dict[Row, Row]:
 
 def agrees(tokens: Tokens, kept: Books) -> None:
     """Hold all rows of a chunk against the books."""
-    assert tokens.rows["sep41_state_changes"] == kept.history["SEP41"]
+    assert tokens.history == kept.history["SEP41"]
     assert tokens.rows["sep50_state_changes"] == kept.history["SEP50"]
     assert tokens.chunk.left_alone == kept.left_alone
     assert summed(tokens.rows["sep41_balances"]) == kept.balances
@@ -61,7 +61,7 @@ def test_the_tokens_of_every_real_ledger_are_those_of_the_books(shared: Path) ->
         ledger = zstandard.ZstdDecompressor().stream_reader(data).read()[12:]  # behind the batch's head
         tokens = decode(passphrase, answer["seq"], answer["seq"], [(file, answer["seq"], answer["seq"], data)])
         agrees(tokens, books(passphrase, [ledger]))
-        rows += len(tokens.rows["sep41_state_changes"])
+        rows += len(tokens.history)
     assert rows > 15_000
 
 
@@ -99,7 +99,7 @@ def test_a_failed_transaction_pays_and_does_nothing_else() -> None:
     paid = event(CONTRACTS[0], [scval.to_symbol("fee"), ADDRESSES[0]], scval.to_int128(100))
     failed = Made([[transfer(0, scval.to_int128(7))]], [(0, paid)], successful=False)
     tokens = decode(PASSPHRASE, FIRST, FIRST, one(failed), framed=True)
-    assert [row[8] for row in tokens.rows["sep41_state_changes"]] == [-100]
+    assert [row[8] for row in tokens.history] == [-100]
     assert tokens.chunk.left_alone == {"SEP41": 0, "SEP50": 0}
 
 
@@ -109,7 +109,7 @@ def test_a_contract_is_certain_by_proof_alone() -> None:
     thief = event(CONTRACTS[2], [scval.to_symbol("transfer"), *ADDRESSES[:2], STRINGS[0]], amount)
     bare = event(CONTRACTS[3], [scval.to_symbol("transfer"), *ADDRESSES[:2]], amount)
     tokens = decode(PASSPHRASE, FIRST, FIRST, one(Made([[thief, transfer(0, amount), bare]])), framed=True)
-    found = [(row[0], row[4], row[3]) for row in tokens.rows["sep41_state_changes"]]
+    found = [(row[0], row[4], row[3]) for row in tokens.history]
     proved, asked = CONTRACTS[0], CONTRACTS[3]
     assert found == [(True, proved, 2), (True, proved, 3), (False, asked, 4), (False, asked, 5)]
     assert [(row[0], row[1]) for row in tokens.rows["sep41_balances"]] == [(True, proved)] * 2 + [(False, asked)] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,14 @@ from decoding import Objects, number, parse
 
 from workers import _decode
 
-SECTIONS = ["sep41_state_changes", "sep41_balances", "sep41_allowances", "sep50_state_changes", "sep50_tokens"]
+SECTIONS = [
+    "sep41_certain_changes",
+    "sep41_state_changes",
+    "sep41_balances",
+    "sep41_allowances",
+    "sep50_state_changes",
+    "sep50_tokens",
+]
 Row = tuple[Any, ...]  # Any: each column has a type of its own
 
 
@@ -20,6 +28,12 @@ class Tokens:
 
     chunk: _decode.Chunk
     rows: dict[str, list[Row]]
+
+    @property
+    def history(self) -> list[Row]:
+        """Both sections of the history of fungible tokens, put together in the order of events."""
+        both = self.rows["sep41_certain_changes"], self.rows["sep41_state_changes"]
+        return list(heapq.merge(*both, key=lambda row: (row[2], row[3])))
 
 
 def decode(
@@ -50,9 +64,13 @@ def _maybe(value: bytes | None) -> int | None:
     return None if value is None else number(value)
 
 
-def _change(certain: bytes, protocol: bytes, operation: bytes, index: bytes, *rest: Any) -> Row:  # Any: bytes or NULL
+def _certain(*row: Any) -> Row:  # Any: bytes or NULL
+    return True, *_change(*row)[1:]
+
+
+def _change(protocol: bytes, operation: bytes, index: bytes, *rest: Any) -> Row:  # Any: bytes or NULL
     contract, account, category, reason, amount, token, counterparty, muxed, live_until = rest
-    place = (certain == b"\1", protocol.decode(), number(operation), number(index))
+    place = (False, protocol.decode(), number(operation), number(index))
     what = (contract, account, number(category), number(reason), None if amount is None else numeric(amount))
     return (*place, *what, token, counterparty, muxed, _maybe(live_until))
 
@@ -70,4 +88,4 @@ def _token(certain: bytes, contract: bytes, token: bytes, as_of: bytes, owner: b
     return certain == b"\1", contract, token, number(as_of), owner, *map(number, place)
 
 
-_READ = dict(zip(SECTIONS, (_change, _balance, _allowance, _change, _token), strict=True))
+_READ = dict(zip(SECTIONS, (_certain, _change, _balance, _allowance, _change, _token), strict=True))

@@ -90,10 +90,9 @@ impl<'a> Change<'a> {
         Change { side: 0, category, reason, party, amount: None, token: None, counterparty, live_until: None }
     }
 
-    /// Writes the row.
+    /// Writes the row, as the table of history has it but for the token's id, which is still an `SCVal`.
     pub fn write(&self, row: &mut Stream, protocol: &str, place: &Place) {
-        row.row(13);
-        row.boolean(place.certain);
+        row.row(12);
         row.bytea(protocol.as_bytes());
         row.int8(place.operation);
         row.int4(2 * place.index + self.side);

@@ -15,12 +15,12 @@ CREATE TEMP TABLE IF NOT EXISTS {staged} (
     contract_id bytea NOT NULL, from_ledger int4 NOT NULL, wasm_hash bytea, name text) ON COMMIT DELETE ROWS
 
 -- name: state_changes
--- The history of a protocol.
+-- The history of a protocol, what is certain of it aside.
 CREATE TEMP TABLE IF NOT EXISTS {staged} (
-    certain bool NOT NULL, protocol_id text NOT NULL, operation_id int8 NOT NULL, change_index int4 NOT NULL,
+    protocol_id text NOT NULL, operation_id int8 NOT NULL, change_index int4 NOT NULL,
     contract_id bytea NOT NULL, account bytea NOT NULL, category int2 NOT NULL, reason int2 NOT NULL, amount numeric,
     token_id bytea, counterparty bytea, muxed_id bytea, live_until_ledger int8,
-    as_of int4 GENERATED ALWAYS AS (operation_id >> 32) STORED) ON COMMIT DELETE ROWS
+    as_of int4 GENERATED ALWAYS AS (operation_id >> 32) STORED, certain bool GENERATED ALWAYS AS (false) STORED) ON COMMIT DELETE ROWS
 
 -- name: sep41_balances
 -- What balances changed by.

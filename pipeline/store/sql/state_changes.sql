@@ -12,13 +12,17 @@ CREATE TABLE ledgerfill.{part} (LIKE ledgerfill.state_changes INCLUDING DEFAULTS
 -- Gives it the indexes of the whole table.
 ALTER TABLE ledgerfill.state_changes ATTACH PARTITION ledgerfill.{part} FOR VALUES FROM ({low}) TO ({high})
 
+-- name: copy
+-- Rows that are certain, as a worker wrote them: every column, in the table's order.
+COPY ledgerfill.{part} FROM STDIN (FORMAT BINARY)
+
 -- name: append
--- What waits: the certain rows, ahead of the turn, or the others, once they were sifted.
+-- What waits, once it was sifted.
 INSERT INTO ledgerfill.{part} (protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
     token_id, counterparty, muxed_id, live_until_ledger)
 SELECT protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
     ledgerfill.scval_unsigned(token_id), counterparty, muxed_id, live_until_ledger
-FROM pg_temp.{staged} WHERE certain = %(certain)s
+FROM pg_temp.{staged}
 
 -- name: clear
 -- Take away what has come of ledgers that are no longer kept.
