@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from workers.messages import LedgerRange
 if TYPE_CHECKING:
     from pipeline.follower import Look
     from pipeline.history import Scribe
+    from pipeline.store.finish import Finisher
     from pipeline.store.swap import Swap
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class Job(ABC):
 
     job = "backfill"  # as the books have it
     sections: tuple[str, ...]  # what workers write of a ledger
-    completes = False  # whether segments of the base tables are completed beside it
+    completes = False  # whether segments are completed beside it
     protocol_ids: tuple[str, ...] = ()  # that it is for, where it is for protocols
 
     def __init__(
@@ -77,6 +79,14 @@ class Job(ABC):
     @abstractmethod
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return how a chunk's commit is written into the books."""
+
+    def due(self, conn: psycopg.Connection) -> list[Segment]:
+        """Return the segments that wait to be completed; unless told else, those of the base tables."""
+        return segments.due(conn)
+
+    def complete(self, finisher: Finisher, segment: Segment) -> None:
+        """Complete a segment into which nothing more of the plan goes."""
+        finisher.finish(segment)
 
     def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
         """Return what is not done at the end of a run, by the books and by looking at what the run has written."""
@@ -129,7 +139,7 @@ class Job(ABC):
         return tuple(gap.ledgers for gap in self.gaps(conn))
 
     def _due(self, conn: psycopg.Connection) -> list[Segment]:
-        return segments.due(conn) if self.completes else []
+        return self.due(conn) if self.completes else []
 
     def _load(self, plan: Plan, this: Run) -> Finish:
         # Here, so that the decision "nothing to do" is there without them.
@@ -160,7 +170,7 @@ class Job(ABC):
 
             writing = Writing(
                 commits=[self._account.counting(committer.commit) for committer in committers],
-                complete=finisher.finish if self.completes else None,
+                complete=partial(self.complete, finisher) if self.completes else None,
                 due=self._due(self._conn),
                 cancel=cancel,
                 look=self.look(),

@@ -25,8 +25,9 @@ from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted, make_plan
 from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import Ready, ready, tip
+from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
-from pipeline.store import books, cursors, network, state, stretches
+from pipeline.store import books, cursors, network, state, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import permitted
 from pipeline.store.cursors import JOBS, Kind
@@ -39,6 +40,7 @@ from workers.messages import LedgerRange
 if TYPE_CHECKING:
     from pipeline.follower import Look
     from pipeline.history import Scribe
+    from pipeline.store.finish import Finisher
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,8 @@ def run(kind: Kind, settings: MigrateSettings, observer: Observer) -> RunReport:
 class _Migration(Job):
     """Protocols, from where their cursors stand to the tip."""
 
+    sections: tuple[str, ...] = ()  # those of the leg, once there is one
+
     def __init__(
         self,
         settings: MigrateSettings,
@@ -92,6 +96,7 @@ class _Migration(Job):
         self._said = False  # that it waits
         self._plan = Plan(wanted=opened.wanted, gaps=())
         self.job, self.protocol_ids = JOBS[found.kind], tuple(self._left)
+        self.completes = found.kind == "history"
         super().__init__(settings, database, opened, conn, account)
 
     def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
@@ -137,6 +142,10 @@ class _Migration(Job):
 
     def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
         """Go leg by leg, to the tip or until live ingestion has taken over every protocol."""
+        if self._until_tip and not plan.gaps and self._due(self._conn):  # left by a run that was killed at its end
+            finish = super().work(plan, this, scribe)
+            if finish.outcome != "success":
+                return finish
         while leg := self._next_leg(this):
             self._leg, self.sections = leg, leg.sections
             gaps = (leg.gap,) if leg.gap else ()
@@ -181,6 +190,16 @@ class _Migration(Job):
                 self._said = True
                 logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
         return None  # who commits says where the database is away
+
+    def due(self, conn: psycopg.Connection) -> list[Segment]:
+        """Return the segments whose history lacks indexes."""
+        return state_changes.due(conn)
+
+    def complete(self, finisher: Finisher, segment: Segment) -> None:
+        """Complete the history of a segment, unless the next leg goes into it, too."""
+        legs_end = self._leg.gap.ledgers.last if self._leg and self._leg.gap else self._source.wanted.last
+        if self._plan.grows or legs_end >= min(segment.ledgers.last, self._source.wanted.last):
+            finisher.finish_history(segment)
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the leg's cursors."""

@@ -14,7 +14,7 @@ import psycopg
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
-from pipeline.store import queries, segments
+from pipeline.store import queries, segments, state_changes
 from pipeline.store.connection import Limits, cancel, sever
 from pipeline.store.reconnect import Patience, retrying
 from workers.messages import TABLES
@@ -69,7 +69,21 @@ class Finisher:
             if segment in self._with_connection(segments.due):
                 self._complete(segment)
         except psycopg.Error as error:
-            raise SegmentIncomplete(segment.ledgers, str(error).splitlines()[0]) from error
+            raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
+
+    def finish_history(self, segment: Segment) -> None:
+        """Complete the history of protocols in `segment` if it is due, beside whoever writes into it.
+
+        Raises `SegmentIncomplete` with PostgreSQL's own words.
+        """
+        try:
+            if segment in self._with_connection(state_changes.due):
+                logger.info("building the indexes of the history of ledgers %s", segment.ledgers)
+                # By one connection: the server builds one index of a table at a time where others may be writing.
+                self._with_connection(partial(state_changes.complete, segment=segment))
+                logger.info("every index of the history of ledgers %s is built", segment.ledgers)
+        except psycopg.Error as error:
+            raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
 
     def _complete(self, segment: Segment) -> None:
         logger.info("building the indexes of the segment of ledgers %s", segment.ledgers)
@@ -109,3 +123,9 @@ class Finisher:
             raise
         finally:
             self._free.put(conn)
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Return PostgreSQL's own words; of a row that is there twice also which."""
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    return f"{said}: {error.diag.message_detail}".rstrip(".") if error.diag.message_detail else said

@@ -23,16 +23,21 @@ class Index:
     columns: tuple[str, ...]
     name: str  # behind that of the segment's table
     unique: bool = False
+    concurrently: bool = False  # others may be writing rows meanwhile
 
     def build(self, conn: psycopg.Connection, segment: Segment) -> None:
-        """Build it, or do nothing where it is there."""
+        """Build it, or do nothing where it is there; `concurrently` by one at a time, and not within a transaction."""
         conn.execute(_SQL["sort_memory"], {"part": part(self.table, segment)})
+        name = f"{part(self.table, segment)}_{self.name}"
+        kind = sql.SQL("UNIQUE INDEX" if self.unique else "INDEX")
         names = {
-            "kind": sql.SQL("UNIQUE INDEX" if self.unique else "INDEX"),
-            "index": sql.Identifier(f"{part(self.table, segment)}_{self.name}"),
+            "kind": sql.SQL(" ").join((kind, sql.SQL("CONCURRENTLY"))) if self.concurrently else kind,
+            "index": sql.Identifier(name),
             "part": sql.Identifier(part(self.table, segment)),
             "columns": sql.SQL(", ").join(map(sql.Identifier, self.columns)),
         }
+        if self.concurrently and conn.execute(_SQL["invalid"], {"index": name}).fetchone():
+            conn.execute(queries.template(_SQL["discard"], names))
         conn.execute(queries.template(_SQL["build"], names))
 
 
@@ -76,6 +81,14 @@ def lock(conn: psycopg.Connection) -> None:
     conn.execute(_SQL["lock"])
 
 
+def make(conn: psycopg.Connection, segment: Segment, table: str) -> None:
+    """Make one of its tables, set for being filled; the caller has the lock."""
+    low, high = bounds(table, segment)
+    names = {"table": sql.Identifier(table), "part": sql.Identifier(part(table, segment)), "low": low, "high": high}
+    for query in ("make", "attach"):
+        conn.execute(queries.template(_SQL[query], names))
+
+
 def due(conn: psycopg.Connection) -> list[Segment]:
     """Return the segments that wait to be completed, ascending."""
     return [Segment(first) for (first,) in conn.execute(_SQL["due"])]
@@ -91,6 +104,11 @@ def settle(conn: psycopg.Connection, segment: Segment, table: str) -> None:
     conn.execute(queries.template(_SQL["settle"], {"part": sql.Identifier(part(table, segment))}))
 
 
+def tend(conn: psycopg.Connection, segment: Segment, table: str) -> None:
+    """Leave one of its tables to the server's own settings again."""
+    conn.execute(queries.template(_SQL["tend"], {"part": sql.Identifier(part(table, segment))}))
+
+
 def is_full(conn: psycopg.Connection, segment: Segment) -> bool:
     """Return whether every one of its ledgers is there."""
     row = conn.execute(_SQL["full"], {"first": segment.first}).fetchone()
@@ -101,7 +119,7 @@ def complete(conn: psycopg.Connection, segment: Segment, *, full: bool) -> None:
     """Write down that its indexes are there, and that it was frozen when it was `full`."""
     with conn.transaction():
         for table in TABLES:
-            conn.execute(queries.template(_SQL["tend"], {"part": sql.Identifier(part(table, segment))}))
+            tend(conn, segment, table)
         conn.execute(_SQL["complete"], {"first": segment.first, "full": full})
 
 
@@ -112,8 +130,5 @@ def _absent(conn: psycopg.Connection, wanted: list[Segment]) -> list[Segment]:
 
 def _make(conn: psycopg.Connection, segment: Segment) -> None:
     for table in TABLES:
-        low, high = bounds(table, segment)
-        names = {"table": sql.Identifier(table), "part": sql.Identifier(part(table, segment)), "low": low, "high": high}
-        for query in ("make", "attach"):
-            conn.execute(queries.template(_SQL[query], names))
+        make(conn, segment, table)
     conn.execute(_SQL["register"], {"first": segment.first})

@@ -1,8 +1,13 @@
-"""The history of protocols: a table that only grows, in segments of ledgers as the big tables are."""
+"""The history of protocols: a table that only grows, in segments of ledgers as the big tables are.
+
+Its indexes come when a segment is completed, too; but others may write into it at that very time: live ingestion, or
+the migration of another protocol.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
@@ -10,24 +15,29 @@ from psycopg import sql
 from pipeline.actions import ReadyChunk
 from pipeline.segments import Segment, segments
 from pipeline.store import copying, queries, staging
-from pipeline.store.segments import bounds, lock, part
+from pipeline.store import segments as base
+from pipeline.store.segments import Index, part
 from workers.messages import LedgerRange, Section
 
 TABLE = "state_changes"
+INDEXES = (
+    Index(TABLE, ("account", "operation_id"), "account_operation_id_idx", concurrently=True),
+    # By operation first: what an operation or a ledger did is one stretch of it.
+    Index(TABLE, ("operation_id", "change_index", "protocol_id"), "pkey", unique=True, concurrently=True),
+)
 _SQL = queries.load("state_changes")
 
 
 def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
     """Make the partitions that `ledgers` lack; not within a transaction, for who makes a table waits for others."""
+    base.ensure(conn, ledgers)
     for segment in segments(ledgers):
         if not _there(conn, segment):
             with conn.transaction():
-                lock(conn)
+                base.lock(conn)
                 if not _there(conn, segment):  # asked again: another maker may have been first
-                    low, high = bounds(TABLE, segment)
-                    names = {"part": sql.Identifier(part(TABLE, segment)), "low": low, "high": high}
-                    for query in ("make", "attach"):
-                        conn.execute(queries.template(_SQL[query], names))
+                    base.make(conn, segment, TABLE)
+                    conn.execute(_SQL["register"], {"first": segment.first})
 
 
 def copy(conn: psycopg.Connection, section: Section, chunk: ReadyChunk) -> int:
@@ -52,5 +62,39 @@ def clear(conn: psycopg.Connection, segment: Segment, protocol_ids: Sequence[str
     return conn.execute(queries.template(_SQL["clear"], names), given).rowcount
 
 
+def due(conn: psycopg.Connection) -> list[Segment]:
+    """Return the segments whose history lacks indexes, ascending."""
+    return [Segment(first) for (first,) in conn.execute(_SQL["due"])]
+
+
+def complete(conn: psycopg.Connection, segment: Segment) -> None:
+    """Freeze, analyse and index the history of a segment, and write that down, unless somebody has done it.
+
+    It stops nobody who reads or writes; not within a transaction. What was killed is taken up again.
+    """
+    with _alone(conn, segment):
+        if segment in due(conn):
+            base.settle(conn, segment, TABLE)
+            for index in INDEXES:
+                index.build(conn, segment)
+            with conn.transaction():
+                base.tend(conn, segment, TABLE)
+                conn.execute(_SQL["complete"], {"first": segment.first})
+
+
+@contextmanager
+def _alone(conn: psycopg.Connection, segment: Segment) -> Iterator[None]:
+    """Be the one who completes it; whoever else is at it is waited for, and whoever is writing, as long as it takes."""
+    conn.execute(_SQL["no_limit"])
+    while conn.execute(_SQL["try_alone"], {"first": segment.first}).fetchone() != (True,):
+        conn.execute(_SQL["wait"])
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute(_SQL["release"], {"first": segment.first})
+            conn.execute(_SQL["limit"])
+
+
 def _there(conn: psycopg.Connection, segment: Segment) -> bool:
-    return conn.execute(_SQL["there"], {"part": part(TABLE, segment)}).fetchone() == (True,)
+    return conn.execute(_SQL["there"], {"first": segment.first}).fetchone() == (True,)

@@ -17,7 +17,7 @@ from typing import Literal
 import psycopg
 
 from pipeline.errors import Refused
-from pipeline.store import queries, schema, version_2, version_3, version_4, version_5
+from pipeline.store import queries, schema, version_2, version_3, version_4, version_5, version_6
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("version")
@@ -41,6 +41,12 @@ STEPS: tuple[Step, ...] = (
     Step(to=3, title="give each run a history of its steps", apply=version_3.apply),
     Step(to=4, title="keep contracts, their code and their protocols", apply=version_4.apply),
     Step(to=5, title="keep the history of protocols", apply=version_5.apply),
+    Step(
+        to=6,
+        title="give the history's indexes to segments of ledgers",
+        prepare=version_6.prepare,
+        apply=version_6.apply,
+    ),
 )
 
 

@@ -29,6 +29,15 @@ CHANGES = """
     FROM ledgerfill.state_changes ORDER BY operation_id, change_index, protocol_id
 """
 
+INDEXED = """
+    SELECT (SELECT count(*) FROM pg_index WHERE indrelid = 'ledgerfill.state_changes_0'::regclass), history_indexed
+    FROM ledgerfill.segments
+"""
+UNINDEX = """
+    DROP INDEX ledgerfill.state_changes_0_pkey, ledgerfill.state_changes_0_account_operation_id_idx;
+    UPDATE ledgerfill.segments SET history_indexed = false;
+"""
+
 
 def fold(ledgers: dict[int, bytes], passphrase: str = CORE_PASSPHRASE) -> tuple[Rows, Rows, Rows]:
     """Return history, balances and allowances of these ledgers; every token in them is an asset's."""
@@ -165,6 +174,36 @@ def test_protocols_behind_catch_up_in_legs(ledgerfill: Program, core_lake: Path,
     chunks = rows(ledgerfill, f"SELECT first, last FROM ledgerfill.backfill_chunks WHERE run_id = {report['run_id']}")
     assert sorted(chunks) == [(FIRST, 20), (21, LAST)]
     assert list(state(ledgerfill)) == list(fold(core_ledgers(shared))[1:])
+
+
+def test_the_history_is_indexed_at_its_end(ledgerfill: Program, core_lake: Path, shared: Path):
+    """A leg that ends within a segment leaves its indexes to the next; what a killed run has left is built, too."""
+
+    def indexed() -> tuple[int, bool]:
+        [(indexes, known)] = rows(ledgerfill, INDEXED)
+        return indexes, known
+
+    source, sizes = ("--source", core_lake), ("--until-tip", "--chunk-ledgers", 4)
+    ended_well(ledgerfill, "backfill", *source, "--start-ledger", FIRST, "--end-ledger", 20)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *HISTORY, *source, "--protocol-id", "SEP50", *sizes)
+    assert indexed() == (2, True)
+    with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+        conn.execute(UNINDEX)
+    ended_well(ledgerfill, "backfill", *source, "--start-ledger", FIRST)
+    (core_lake / key(30)).unlink()
+    running = ledgerfill.start(*HISTORY, *source, *BOTH, *sizes)
+    wait_for(lambda: cursor(ledgerfill, "history") > 24)
+    assert indexed() == (0, False)
+    running.send(signal.SIGKILL)
+    running.process.communicate()
+    mend(core_lake, shared, 30)
+    ended_well(ledgerfill, *HISTORY, *source, *BOTH, *sizes)
+    assert indexed() == (2, True)
+    with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+        conn.execute(UNINDEX)
+    ended_well(ledgerfill, *HISTORY, *source, *BOTH, *sizes)
+    assert indexed() == (2, True)
 
 
 def test_sums_begin_at_the_start_ledger(classified: Program, flags, shared: Path):

@@ -53,6 +53,14 @@ SELECT set_config('max_parallel_maintenance_workers', '0', false),
 -- Of M bytes each pass merges M / 272 kB pieces of M bytes, and what an index sorts is half of its table at most.
 SELECT set_config('maintenance_work_mem', greatest(4096, sqrt(pg_relation_size('ledgerfill.' || %(part)s) / 2 * 272.0 / 1024))::int8 || 'kB', false)
 
+-- name: invalid
+-- A row where an index was begun beside writers, and its session was killed or found rows twice.
+SELECT true FROM pg_catalog.pg_index WHERE indexrelid = to_regclass('ledgerfill.' || quote_ident(%(index)s)) AND NOT indisvalid
+
+-- name: discard
+-- Away with it: `build` would take it for one that is there.
+DROP INDEX CONCURRENTLY ledgerfill.{index}
+
 -- name: build
 -- A costly index. It reads the table once and stops nobody who reads; an index that a killed run had built stays.
 CREATE {kind} IF NOT EXISTS {index} ON ledgerfill.{part} ({columns})

@@ -1,16 +1,12 @@
 -- The history of protocols: partitions by segments of ledgers as of the big tables, made before their rows come.
 
 -- name: there
--- Whether a segment has its partition. By the catalogue as it is now: `to_regclass` may remember that there was none.
-SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = 'ledgerfill'::regnamespace AND relname = %(part)s)
+-- Whether a segment has its partition.
+SELECT history_indexed IS NOT NULL FROM ledgerfill.segments WHERE first = %(first)s
 
--- name: make
--- A table like the whole one, attached afterwards: CREATE TABLE … PARTITION OF would stop every reader of the whole.
-CREATE TABLE ledgerfill.{part} (LIKE ledgerfill.state_changes INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS)
-
--- name: attach
--- Gives it the indexes of the whole table.
-ALTER TABLE ledgerfill.state_changes ATTACH PARTITION ledgerfill.{part} FOR VALUES FROM ({low}) TO ({high})
+-- name: register
+-- It is here, its indexes are due.
+UPDATE ledgerfill.segments SET history_indexed = false WHERE first = %(first)s
 
 -- name: copy
 -- Rows that are certain, as a worker wrote them: every column, in the table's order.
@@ -35,3 +31,32 @@ INSERT INTO ledgerfill.{part} (protocol_id, operation_id, change_index, contract
 SELECT protocol_id, operation_id, change_index, contract_id, account, category, reason, amount,
     token_id, counterparty, muxed_id, live_until_ledger
 FROM pg_temp.{staged}
+
+-- name: due
+-- Segments whose history lacks indexes.
+SELECT first FROM ledgerfill.segments WHERE NOT history_indexed ORDER BY first
+
+-- name: no_limit
+-- Writers are waited for as if they held locks; who they are is told meanwhile.
+SET lock_timeout = 0
+
+-- name: limit
+-- As it was for the session.
+RESET lock_timeout
+
+-- name: try_alone
+-- Be the one who completes a segment, for this session, if nobody is. Whoever waited in the server instead would have a
+-- snapshot meanwhile, for whose end the building of an index beside writers waits.
+SELECT pg_try_advisory_lock(hashtextextended('ledgerfill history of segment ' || %(first)s::int4, 0))
+
+-- name: wait
+-- A while, in the server, where it can be cancelled.
+SELECT pg_sleep(0.5)
+
+-- name: release
+-- Give it back.
+SELECT pg_advisory_unlock(hashtextextended('ledgerfill history of segment ' || %(first)s::int4, 0))
+
+-- name: complete
+-- Every index is there.
+UPDATE ledgerfill.segments SET history_indexed = true WHERE first = %(first)s

@@ -1,0 +1,68 @@
+"""The step to store version 6: the history keeps its rows and indexes, segment by segment, and new ones come later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pipeline.segments import Segment
+from pipeline.store import segments, state_changes, version, version_6
+from workers.messages import LedgerRange
+
+PART = """
+    CREATE TABLE ledgerfill.state_changes_{first} PARTITION OF ledgerfill.state_changes
+    FOR VALUES FROM ({low}) TO ({high})
+"""
+ROW = "INSERT INTO ledgerfill.state_changes VALUES ('SEP41', %s, 0, '', '', 1, 1, 5, NULL, NULL, NULL, NULL)"
+INDEXES = "SELECT indexrelid::regclass::text, indexrelid::int8, indisvalid FROM pg_index WHERE indrelid = %s::regclass"
+
+
+@pytest.fixture
+def conn(database: str) -> Iterator[psycopg.Connection]:
+    """Return a connection to a store of version 5 with three segments, of which two have a history with a row each."""
+    with psycopg.connect(database, autocommit=True) as conn:
+        version.bring_up_to_date(conn, version.STEPS[:5])
+        segments.ensure(conn, LedgerRange(1, 131_072))
+        for first in (0, 65_536):
+            bounds = {"low": first << 32, "high": (first + 65_536) << 32}
+            conn.execute(PART.format(first=first, **bounds).encode())
+            conn.execute(ROW, [(first + 1) << 32])
+        yield conn
+
+
+def indexes(conn: psycopg.Connection, table: str) -> set[tuple[str, int, bool]]:
+    return set(conn.execute(INDEXES, [f"ledgerfill.{table}"]).fetchall())
+
+
+def test_rows_and_indexes_stay_and_the_whole_table_has_none(conn: psycopg.Connection):
+    """The very same indexes are there, each under the name that it is built by; segments say which have a history."""
+    before = [indexes(conn, f"state_changes_{first}") for first in (0, 65_536)]
+    version.bring_up_to_date(conn, version.STEPS[:6])
+    assert version.current(conn) == 6
+    for index in state_changes.INDEXES:
+        index.build(conn, Segment(0))
+    assert [indexes(conn, f"state_changes_{first}") for first in (0, 65_536)] == before
+    assert indexes(conn, "state_changes") == set()
+    assert conn.execute("SELECT count(*) FROM ledgerfill.state_changes").fetchone() == (2,)
+    found = conn.execute("SELECT first, history_indexed FROM ledgerfill.segments ORDER BY first").fetchall()
+    assert found == [(0, True), (65_536, True), (131_072, None)]
+    assert state_changes.due(conn) == []
+
+
+def test_a_step_that_was_killed_goes_on(conn: psycopg.Connection):
+    """What the step had proved before it was killed is no hindrance, and goes with the step."""
+    version_6.prepare(conn)
+    version.bring_up_to_date(conn, version.STEPS[:6])
+    assert version.current(conn) == 6
+    checks = "SELECT count(*) FROM pg_constraint WHERE conname = 'holds_its_ledgers'"
+    assert conn.execute(checks).fetchone() == (0,)
+
+
+def test_the_new_column_says_what_it_is_for(conn: psycopg.Connection):
+    """It has a comment in the database."""
+    version.bring_up_to_date(conn, version.STEPS[:6])
+    query = """SELECT col_description(attrelid, attnum) FROM pg_attribute
+               WHERE attrelid = 'ledgerfill.segments'::regclass AND attname = 'history_indexed'"""
+    assert "NULL" in conn.execute(query).fetchone()[0]
