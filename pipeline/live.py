@@ -29,7 +29,7 @@ from pipeline.planning import check_held, check_trusted
 from pipeline.progress.report import Observer, RunReport
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
-from pipeline.store import books, gaps, locks, network, retention, segments, stretches
+from pipeline.store import books, gaps, locks, network, retention, segments, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
@@ -44,6 +44,7 @@ from workers.sources import FIRST_CLOSED, Lake
 if TYPE_CHECKING:
     from pipeline.follower import Look
     from pipeline.history import Scribe
+    from pipeline.store.finish import Finisher
 
 logger = logging.getLogger(__name__)
 _LIST_S = 15.0  # between two listings of a source whose next object is not there: so is a hole found
@@ -135,9 +136,20 @@ class _Live(Job):
         by_looking = (hole for part in kept for hole in gaps.holes(conn, part))
         return missing(wanted, missing(wanted, (*self._lacks(conn), *by_looking)))
 
-    def _due(self, conn: psycopg.Connection) -> list[Segment]:
+    @property
+    def _has_history(self) -> bool:
+        return any(gate.kind == "history" for gate in self._gates)
+
+    def due(self, conn: psycopg.Connection) -> list[Segment]:
         """Return what of its own range waits to be completed: what lies below is the matter of who fills it."""
-        return [each for each in segments.due(conn) if each.past > self._source.wanted.first]
+        found = {*segments.due(conn), *(state_changes.due(conn) if self._has_history else ())}
+        return sorted(each for each in found if each.past > self._source.wanted.first)
+
+    def complete(self, finisher: Finisher, segment: Segment) -> None:
+        """Complete a segment, and its history where that is written here: its migrations are at their ends."""
+        super().complete(finisher, segment)
+        if self._has_history:
+            finisher.finish_history(segment)
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the stretch and of the gates."""

@@ -17,7 +17,7 @@ from pipeline.segments import Segment
 from pipeline.store import contracts, cursors, state_changes, tokens
 from pipeline.store.books import Run
 from pipeline.store.cursors import Kind
-from pipeline.store.swap import StretchSwap
+from pipeline.store.swap import LIVE, StretchSwap, SwapLost
 from workers.protocols import Protocol
 
 NEAR, FAR = 1000, 10_000  # ledgers behind the tip: a gate is served from here on, and no longer from there on
@@ -72,6 +72,7 @@ class LiveSwap(StretchSwap):
         """Take the gates, in the order of their keys: so nobody who swaps several waits for another."""
         super().__init__(chunk, run, commit_id)
         self._gates, self._open = gates, list[Gate]()
+        self._ahead: dict[Gate, int] = {}  # rows of history that were copied ahead of the turn
 
     def make_room(self, conn: psycopg.Connection) -> None:
         """Have the tables of the chunk's segment, and the partition of the history."""
@@ -83,10 +84,18 @@ class LiveSwap(StretchSwap):
         """Return the COPY that stages a section, of a protocol or of contracts."""
         return tokens.copy_into(conn, (gate.protocol for gate in self._gates), section)
 
+    def write_ahead(self, conn: psycopg.Connection) -> None:
+        """Copy the history that is certain of gates that this run went through before: nobody takes them back."""
+        found = cursors.read(conn, [gate.key for gate in self._gates if gate.kind == "history"])
+        taken = {key for key, cursor in found.items() if cursor.job == LIVE and cursor.run_id == self.run.id}
+        self._ahead = {gate: tokens.copy(conn, gate.protocol, self.chunk) for gate in self._gates if gate.key in taken}
+
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap the stretch, then each cursor on its own; one that stands elsewhere is left to its migration."""
         super().carry_out(conn, epoch)
         self._open = [gate for gate in self._gates if cursors.swap(conn, gate.key, self.names, epoch)]
+        if not self._ahead.keys() <= set(self._open):
+            raise SwapLost  # somebody took one back all the same: the next time it is not copied ahead
 
     def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
         """Merge contracts, which decide about the rows of tokens, and then what belongs to open gates."""
@@ -94,7 +103,8 @@ class LiveSwap(StretchSwap):
         merged, segment = Counter[str](), Segment.of(self.chunk.ledgers.first)
         for gate in self._open:
             if gate.kind == "history":
-                merged[state_changes.TABLE] += tokens.copy(conn, gate.protocol, self.chunk)
+                certain = self._ahead[gate] if gate in self._ahead else tokens.copy(conn, gate.protocol, self.chunk)
+                merged[state_changes.TABLE] += certain
                 merged[state_changes.TABLE] += tokens.append(conn, gate.protocol, staged, segment)
             else:
                 merged.update(tokens.fold(conn, gate.protocol, staged))

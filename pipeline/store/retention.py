@@ -55,7 +55,6 @@ def _drop(conn: psycopg.Connection, segment: Segment, tables: Sequence[str]) -> 
             segments.lock(conn)
             for table in tables:
                 conn.execute(queries.template(_SQL["drop"], {"part": sql.Identifier(part(table, segment))}))
-            if tables is TABLES:
-                conn.execute(_SQL["unregister"], {"first": segment.first})
+            conn.execute(_SQL["unregister" if tables is TABLES else "unregister_history"], {"first": segment.first})
     except psycopg.errors.LockNotAvailable:
         logger.info("tables of ledgers %s are in use: they are dropped later", segment.ledgers)

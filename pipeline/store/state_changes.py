@@ -30,7 +30,6 @@ _SQL = queries.load("state_changes")
 
 def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
     """Make the partitions that `ledgers` lack; not within a transaction, for who makes a table waits for others."""
-    base.ensure(conn, ledgers)
     for segment in segments(ledgers):
         if not _there(conn, segment):
             with conn.transaction():
@@ -74,12 +73,21 @@ def complete(conn: psycopg.Connection, segment: Segment) -> None:
     """
     with _alone(conn, segment):
         if segment in due(conn):
-            base.settle(conn, segment, TABLE)
-            for index in INDEXES:
-                index.build(conn, segment)
-            with conn.transaction():
-                base.tend(conn, segment, TABLE)
-                conn.execute(_SQL["complete"], {"first": segment.first})
+            try:
+                _complete(conn, segment)
+            except psycopg.errors.UndefinedTable:
+                if segment in due(conn):
+                    raise
+                # It has fallen out of what live ingestion keeps.
+
+
+def _complete(conn: psycopg.Connection, segment: Segment) -> None:
+    base.settle(conn, segment, TABLE)
+    for index in INDEXES:
+        index.build(conn, segment)
+    with conn.transaction():
+        base.tend(conn, segment, TABLE)
+        conn.execute(_SQL["complete"], {"first": segment.first})
 
 
 @contextmanager

@@ -30,12 +30,12 @@ CHANGES = """
 """
 
 INDEXED = """
-    SELECT (SELECT count(*) FROM pg_index WHERE indrelid = 'ledgerfill.state_changes_0'::regclass), history_indexed
-    FROM ledgerfill.segments
+    SELECT (SELECT count(*) FROM pg_index WHERE indrelid = 'ledgerfill.state_changes_0'::regclass), indexed
+    FROM ledgerfill.history_segments
 """
 UNINDEX = """
     DROP INDEX ledgerfill.state_changes_0_pkey, ledgerfill.state_changes_0_account_operation_id_idx;
-    UPDATE ledgerfill.segments SET history_indexed = false;
+    UPDATE ledgerfill.history_segments SET indexed = false;
 """
 
 

@@ -16,7 +16,7 @@ from pipeline.store import books, cursors
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
 from pipeline.store.cursors import CursorSwap
-from workers.messages import TABLES, LedgerRange
+from workers.messages import TABLES, LedgerRange, Section
 
 BOTH = ("SEP41", "SEP50")
 KEYS = [cursors.key(each, "current_state") for each in BOTH]
@@ -64,6 +64,22 @@ def chunk(folder: Path, first: int, last: int, branch: str = "") -> ReadyChunk:
     gap = Gap(ledgers=LedgerRange(first, last))
     bare = handmade.chunk(folder, first, last, gap=gap, branch=branch, rows={table: [] for table in TABLES})
     return replace(bare, done=replace(bare.done, sections=()))
+
+
+def changed(folder: Path, first: int, last: int, *, asked: bytes = b"\1" * 32) -> ReadyChunk:
+    """Return a chunk with a certain change a ledger, and one of the contract `asked`, which is a stranger."""
+    bare, sections, content = chunk(folder, first, last), [], b""
+    for side, table, contract in ((0, "sep41_certain_changes", bytes(32)), (1, "sep41_state_changes", asked)):
+        rows = [
+            [b"SEP41", handmade.int8(handmade.toid(ledger, 1, 1)), handmade.int4(side), contract, handmade.ACCOUNT,
+             handmade.int2(1), handmade.int2(2), handmade.numeric(7), None, None, None, None]
+            for ledger in range(first, last + 1)
+        ]  # fmt: skip
+        stream = handmade.stream(rows)
+        sections.append(Section(table=table, rows=len(rows), offset=len(content), length=len(stream)))
+        content += stream
+    Path(bare.path).write_bytes(content)
+    return replace(bare, done=replace(bare.done, sections=tuple(sections)))
 
 
 def standing(conn: psycopg.Connection) -> list[tuple[int, str]]:

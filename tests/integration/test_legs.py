@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import handmade
 import psycopg
 import pytest
-from cursoring import chunk, run_of
+from cursoring import changed, run_of
 from cutting_proxy import CuttingProxy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.actions import ReadyChunk
 from pipeline.errors import CursorTaken
 from pipeline.plan import Gap
 from pipeline.store import cursors
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
 from pipeline.store.legs import Leg, LegSwap, next_leg
-from workers.messages import LedgerRange, Section
+from workers.messages import LedgerRange
 from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
-STRANGER, TOKEN = b"\1" * 32, b"\2" * 32
+TOKEN = b"\2" * 32
 HISTORY = Leg("history", (SEP41,), Gap(ledgers=LedgerRange(100, 129)))
 
 
@@ -34,22 +31,6 @@ def run(conn: psycopg.Connection) -> Run:
     run = run_of(conn, "migrate history")
     cursors.make(conn, cursors.key("SEP41", "history"), 99, None, run)
     return run
-
-
-def changed(folder: Path, first: int, last: int, *, asked: bytes = STRANGER) -> ReadyChunk:
-    """Return a chunk with a certain change a ledger, and one of the contract `asked`."""
-    bare, sections, content = chunk(folder, first, last), [], b""
-    for side, table, contract in ((0, "sep41_certain_changes", bytes(32)), (1, "sep41_state_changes", asked)):
-        rows = [
-            [b"SEP41", handmade.int8(handmade.toid(ledger, 1, 1)), handmade.int4(side), contract, handmade.ACCOUNT,
-             handmade.int2(1), handmade.int2(2), handmade.numeric(7), None, None, None, None]
-            for ledger in range(first, last + 1)
-        ]  # fmt: skip
-        stream = handmade.stream(rows)
-        sections.append(Section(table=table, rows=len(rows), offset=len(content), length=len(stream)))
-        content += stream
-    Path(bare.path).write_bytes(content)
-    return replace(bare, done=replace(bare.done, sections=tuple(sections)))
 
 
 def written(conn: psycopg.Connection) -> list[int]:

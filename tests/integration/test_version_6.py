@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from pipeline.segments import Segment
-from pipeline.store import segments, state_changes, version, version_6
-from workers.messages import LedgerRange
+from pipeline.store import state_changes, version, version_6
 
 PART = """
     CREATE TABLE ledgerfill.state_changes_{first} PARTITION OF ledgerfill.state_changes
@@ -21,10 +20,9 @@ INDEXES = "SELECT indexrelid::regclass::text, indexrelid::int8, indisvalid FROM 
 
 @pytest.fixture
 def conn(database: str) -> Iterator[psycopg.Connection]:
-    """Return a connection to a store of version 5 with three segments, of which two have a history with a row each."""
+    """Return a connection to a store of version 5 whose history has two segments with a row each."""
     with psycopg.connect(database, autocommit=True) as conn:
         version.bring_up_to_date(conn, version.STEPS[:5])
-        segments.ensure(conn, LedgerRange(1, 131_072))
         for first in (0, 65_536):
             bounds = {"low": first << 32, "high": (first + 65_536) << 32}
             conn.execute(PART.format(first=first, **bounds).encode())
@@ -37,7 +35,7 @@ def indexes(conn: psycopg.Connection, table: str) -> set[tuple[str, int, bool]]:
 
 
 def test_rows_and_indexes_stay_and_the_whole_table_has_none(conn: psycopg.Connection):
-    """The very same indexes are there, each under the name that it is built by; segments say which have a history."""
+    """The very same indexes are there, each under the name that it is built by; the catalogue has them."""
     before = [indexes(conn, f"state_changes_{first}") for first in (0, 65_536)]
     version.bring_up_to_date(conn, version.STEPS[:6])
     assert version.current(conn) == 6
@@ -46,8 +44,8 @@ def test_rows_and_indexes_stay_and_the_whole_table_has_none(conn: psycopg.Connec
     assert [indexes(conn, f"state_changes_{first}") for first in (0, 65_536)] == before
     assert indexes(conn, "state_changes") == set()
     assert conn.execute("SELECT count(*) FROM ledgerfill.state_changes").fetchone() == (2,)
-    found = conn.execute("SELECT first, history_indexed FROM ledgerfill.segments ORDER BY first").fetchall()
-    assert found == [(0, True), (65_536, True), (131_072, None)]
+    found = conn.execute("SELECT first, indexed FROM ledgerfill.history_segments ORDER BY first").fetchall()
+    assert found == [(0, True), (65_536, True)]
     assert state_changes.due(conn) == []
 
 
@@ -60,9 +58,12 @@ def test_a_step_that_was_killed_goes_on(conn: psycopg.Connection):
     assert conn.execute(checks).fetchone() == (0,)
 
 
-def test_the_new_column_says_what_it_is_for(conn: psycopg.Connection):
-    """It has a comment in the database."""
+def test_the_new_table_says_what_it_is_for(conn: psycopg.Connection):
+    """It and its columns have comments in the database."""
     version.bring_up_to_date(conn, version.STEPS[:6])
-    query = """SELECT col_description(attrelid, attnum) FROM pg_attribute
-               WHERE attrelid = 'ledgerfill.segments'::regclass AND attname = 'history_indexed'"""
-    assert "NULL" in conn.execute(query).fetchone()[0]
+    query = """SELECT count(*), count(description) FROM pg_attribute a
+               LEFT JOIN pg_description d ON d.objoid = attrelid AND objsubid = attnum
+               WHERE attrelid = 'ledgerfill.history_segments'::regclass AND attnum > 0"""
+    assert conn.execute(query).fetchone() == (2, 2)
+    query = "SELECT obj_description('ledgerfill.history_segments'::regclass) IS NULL"
+    assert conn.execute(query).fetchone() == (False,)

@@ -28,11 +28,9 @@ SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'ledgerfill'::regna
 
 -- name: history_below
 -- Segments of which no history is kept, and which every cursor has passed: who is still in there finds its partition.
-SELECT first FROM (
-    SELECT substr(c.relname, 15)::int8 AS first FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'ledgerfill.state_changes'::regclass) parts
-WHERE first + 65536 <= %(first)s AND NOT EXISTS (
-    SELECT FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' AND value < parts.first + 65535)
+SELECT first FROM ledgerfill.history_segments s
+WHERE first::int8 + 65536 <= %(first)s AND NOT EXISTS (
+    SELECT FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' AND value < s.first::int8 + 65535)
 ORDER BY first
 
 -- name: drop
@@ -42,3 +40,7 @@ DROP TABLE IF EXISTS ledgerfill.{part}
 -- name: unregister
 -- A segment that is gone.
 DELETE FROM ledgerfill.segments WHERE first = %(first)s
+
+-- name: unregister_history
+-- A segment of the history that is gone.
+DELETE FROM ledgerfill.history_segments WHERE first = %(first)s

@@ -2,11 +2,11 @@
 
 -- name: there
 -- Whether a segment has its partition.
-SELECT history_indexed IS NOT NULL FROM ledgerfill.segments WHERE first = %(first)s
+SELECT true FROM ledgerfill.history_segments WHERE first = %(first)s
 
 -- name: register
 -- It is here, its indexes are due.
-UPDATE ledgerfill.segments SET history_indexed = false WHERE first = %(first)s
+INSERT INTO ledgerfill.history_segments (first) VALUES (%(first)s)
 
 -- name: copy
 -- Rows that are certain, as a worker wrote them: every column, in the table's order.
@@ -34,7 +34,7 @@ FROM pg_temp.{staged}
 
 -- name: due
 -- Segments whose history lacks indexes.
-SELECT first FROM ledgerfill.segments WHERE NOT history_indexed ORDER BY first
+SELECT first FROM ledgerfill.history_segments WHERE NOT indexed ORDER BY first
 
 -- name: no_limit
 -- Writers are waited for as if they held locks; who they are is told meanwhile.
@@ -59,4 +59,4 @@ SELECT pg_advisory_unlock(hashtextextended('ledgerfill history of segment ' || %
 
 -- name: complete
 -- Every index is there.
-UPDATE ledgerfill.segments SET history_indexed = true WHERE first = %(first)s
+UPDATE ledgerfill.history_segments SET indexed = true WHERE first = %(first)s
