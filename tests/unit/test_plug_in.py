@@ -343,6 +343,9 @@ def test_several_rows_of_one_event_need_sides_where_the_last_counts() -> None:
     )
     found = made(lambda events: Rows(state={"polls_votes": both(events)}))["polls_votes"]
     assert [number(row[1]) for row in found[:2]] == [0, 1]
+    other = lambda events: state(events, of=pa.array([b"d" * 32] * len(events)))  # noqa: E731
+    found = made(lambda events: Rows(state={"polls_votes": pa.concat_tables([state(events), other(events)])}))
+    assert len(found["polls_votes"]) == 2 * sum(LEDGERS)
 
 
 def test_sections_that_nobody_makes_are_an_error() -> None:
