@@ -12,8 +12,10 @@ import documented
 import psycopg
 import pytest
 import zstandard
+from lakes import core_ledgers
 from program import Program, wait_for
 from stellar_sdk import scval, xdr
+from test_migrate import fold
 from token_books import Holder, events_of, read
 
 LEDGERS, FIRST = 60, 2
@@ -228,3 +230,26 @@ def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp
     ended = filled(*HISTORY, "--source", lake, *POINTS, "--until-tip")
     assert ended.returncode == 2
     assert "the plug-in of protocol POINTS has no `rows`: nothing makes its history" in ended.stderr
+
+
+def test_assets_count_for_the_plug_in_that_claims_them(
+    ledgerfill: Program, core_lake: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that prove to be of a Stellar Asset Contract count in a store that has never seen the contract."""
+    text = documented.example().replace("claims=claims,", "claims=claims,\n    claims_assets=True,")
+    text = text.replace("topics=3", "topics=4").replace("topics=2", "topics=3")  # with the asset last
+    monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site", text)))
+    flags = ("--source", core_lake, *POINTS, "--until-tip", "--chunk-ledgers", 5)
+    for command in (("backfill", "--source", core_lake, "--start-ledger", FIRST), ("setup", *POINTS)):
+        done(ledgerfill, *command)
+    done(ledgerfill, *HISTORY, *flags)
+    done(ledgerfill, *STATE, *flags, "--start-ledger", FIRST)
+    every, *_ = fold(core_ledgers(shared))
+    changes = [row[1:8] for row in every if row[6] in REASONS.values()]
+    assert len(changes) > 10
+    made = found(ledgerfill)
+    assert made["state_changes"] == changes
+    sums: dict[tuple[bytes, bytes], int] = {}
+    for _, _, contract, account, _, _, amount in changes:
+        sums[contract, account] = sums.get((contract, account), 0) + amount
+    assert {row[:2]: row[2] for row in made["points_held"]} == {key: held for key, held in sums.items() if held}
