@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from scenario import Scenario, true_hash
 
@@ -23,13 +24,16 @@ from pipeline.errors import ChunkAbandoned, Interrupted, WorkersLost
 from pipeline.events import (
     CommitFailed,
     Committed,
+    Ended,
     Event,
     FromWorker,
+    Grown,
     Interrupt,
     SegmentCompleted,
     SegmentFailed,
     WorkerDied,
 )
+from pipeline.plan import Gap
 from pipeline.progress.snapshot import Snapshot
 from pipeline.segments import Segment
 from workers.messages import ChunkDone, LedgerRange, Task
@@ -41,6 +45,7 @@ class Checks:
     def __init__(self, what: Scenario) -> None:
         """Expect nothing yet."""
         self.what = what
+        self.plan = what.plan  # as it has grown
         self.probes: Counter[str] = Counter()
         self.tasks: dict[int, Task] = {}  # by token, all ever dispatched
         self.discarded: set[str] = set()
@@ -55,8 +60,12 @@ class Checks:
         self.notes: list[Note] = []
         self.interrupts = 0
         self.commit_failed = False
+        self.lost: Exception | None = None  # what it follows cannot be followed any longer
         self.segments: list[Segment] = []  # asked for, in this order
+        self.closed: set[Segment] = set()  # of these, nothing goes into them any more
+        self.unfinished: set[Segment] = set()  # that rows went into since they were asked for
         self.completed = 0  # of these
+        self.at_tip = False  # where it waits for more
         self.segment_failed = False
 
     # Events
@@ -85,6 +94,35 @@ class Checks:
                 self.segment_failed = True
             case Interrupt():
                 self.interrupts += 1
+                self.probes["interrupted at the tip"] += self.at_tip
+            case Grown(gap):
+                self.grown(gap)
+            case Ended(error):
+                self.lost = error
+                self.plan = replace(self.plan, grows=False)
+                self.probes["ended at the tip"] += self.at_tip and not error
+                self.probes["ended before its tip"] += not self.at_tip and not error
+                self.probes["lost at the tip"] += self.at_tip and bool(error)
+
+    def grown(self, gap: Gap) -> None:
+        """Expect more, unless the run is over."""
+        self.probes["grown at the tip"] += self.at_tip
+        self.probes["grown before the tip"] += not self.at_tip
+        self.probes["grown after an error"] += self.over
+        self.probes["grown while indexes are built"] += self.at_tip and self.completed < len(self.segments)
+        if not self.over:
+            self.plan = self.plan.grown(gap)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is begun any more."""
+        return bool(self.interrupts or self.segment_failed or any(note.step == "abort" for note in self.notes))
+
+    @property
+    def next_ledger(self) -> int:
+        """The missing ledger above all that is in the database."""
+        last = self.asked[self.answered - 1].last if self.answered else 0
+        return self.plan.after(last) or self.plan.wanted.last + 1
 
     def superseded(self, token: int) -> bool:
         """Return whether the run has been given up at or before that chunk while it was in work."""
@@ -118,11 +156,9 @@ class Checks:
             case Commit(chunk):
                 self.asked.append(chunk.ledgers)
                 self.ready(action)
+                self.unfinished.add(Segment.of(chunk.ledgers.first))
             case CompleteSegment(segment):
-                assert segment not in self.segments, f"segment {segment.first} is completed twice"
-                assert not self.segment_failed, "a segment is to be completed after one that failed"
-                self.segments.append(segment)
-                self.probes["completed beside the load"] += self.answered < len(self.asked)
+                self.completes(segment)
             case Discard(path):
                 assert path not in self.discarded, f"{path} is discarded twice"
                 assert path in {task.path for task in self.tasks.values()}, f"{path} was never given to anybody"
@@ -136,6 +172,19 @@ class Checks:
                 self.probes["poison"] += "poison" in action.why
                 self.probes["hole"] += "still missing" in action.why
                 self.probes["broken chain"] += "broken hash chain" in action.why
+
+    def completes(self, segment: Segment) -> None:
+        """A segment is completed when nothing more goes into it; where the run grows, once before that as well."""
+        assert segment not in self.closed, f"segment {segment.first} is completed twice"
+        assert not self.segment_failed, "a segment is to be completed after one that failed"
+        passed = segment.past <= self.next_ledger
+        if passed or not self.plan.grows or self.over or segment in self.segments:
+            self.closed.add(segment)
+        self.probes["completed at the tip"] += self.plan.grows and not passed
+        self.probes["completed when it is passed"] += passed and segment in self.segments
+        self.probes["completed beside the load"] += self.answered < len(self.asked)
+        self.unfinished.discard(segment)
+        self.segments.append(segment)
 
     def step(self, note: Note) -> None:
         """What is split has several ledgers and is split once."""
@@ -174,15 +223,18 @@ class Checks:
 
     def ready(self, action: Commit) -> None:
         """Commits ascend without a gap, link to what is before and after, and hold nothing that is bad."""
-        chunk, plan = action.chunk, self.what.plan
-        assert Segment.of(chunk.ledgers.first) == Segment.of(chunk.ledgers.last), f"{chunk.ledgers} cross a border"
-        assert Segment.of(chunk.ledgers.first) not in self.segments, f"{chunk.ledgers} go into a complete segment"
+        chunk, plan, segment = action.chunk, self.plan, Segment.of(action.chunk.ledgers.first)
+        assert segment == Segment.of(chunk.ledgers.last), f"{chunk.ledgers} cross a border"
+        assert segment not in self.closed, f"{chunk.ledgers} go into a complete segment"
+        building = [] if self.segment_failed else self.segments[self.completed :]
+        assert segment not in building, f"{chunk.ledgers} go where indexes are being built"
         expected = plan.after(self.asked[-2].last) if len(self.asked) > 1 else plan.first
         assert chunk.ledgers.first == expected, f"commit of {chunk.ledgers} when {expected} is next"
         gap = plan.gap_of(chunk.ledgers.first)
-        assert chunk.gap is gap
-        assert chunk.ledgers.last in gap.ledgers, f"{chunk.ledgers} leave their gap {gap.ledgers}"
-        below = gap.below if chunk.ledgers.first == gap.ledgers.first else true_hash(chunk.ledgers.first - 1)
+        assert chunk.gap.ledgers.first == gap.ledgers.first  # it may have grown since the chunk was handed out
+        assert chunk.ledgers.last in chunk.gap.ledgers, f"{chunk.ledgers} leave their gap {chunk.gap.ledgers}"
+        gap, starts = chunk.gap, chunk.ledgers.first == gap.ledgers.first
+        below = gap.below if starts else true_hash(chunk.ledgers.first - 1)
         assert chunk.previous == below, f"{chunk.ledgers} are to follow another ledger"
         assert chunk.previous in (None, chunk.done.previous_hash), f"{chunk.ledgers} do not link below"
         if chunk.ledgers.last == gap.ledgers.last and gap.above is not None:
@@ -205,7 +257,14 @@ class Checks:
         assert shown.ledgers_done == done
         assert [ledgers for ledgers, _ in shown.window] == sorted(ledgers for ledgers, _ in shown.window)
         committed_to = self.asked[self.answered - 1].last if self.answered else 0
-        head = self.what.plan.after(committed_to)
+        head = self.plan.after(committed_to)
+        self.at_tip = shown.at_tip
+        if shown.at_tip:
+            assert self.plan.grows, "it waits where nothing more comes"
+            assert done == self.plan.ledgers, f"it waits for more with {done} of {self.plan.ledgers} ledgers"
+            assert {Segment.of(ledgers.first) for ledgers in self.asked} <= set(self.segments), (
+                "it waits without indexes"
+            )
         open_chunks = [planned for planned in self.planned if planned.last > committed_to]
         most = self.what.config.most_chunks(self.what.most_workers)
         assert len(open_chunks) <= most, f"{len(open_chunks)} chunks are open, {most} may be"
@@ -226,7 +285,7 @@ class Checks:
         assert not files, f"left behind: {files}"
         self.probes[finish.outcome] += 1
         error, committed = finish.error, self.asked[: self.answered]
-        whole = sum(len(ledgers) for ledgers in committed) == self.what.plan.ledgers
+        whole = sum(len(ledgers) for ledgers in committed) == self.plan.ledgers
         assert finish.outcome == "success" or not self.what.harmless, f"nothing went wrong, but {error}"
         match finish.outcome:
             case "success":
@@ -244,8 +303,8 @@ class Checks:
     def indexed(self) -> None:
         """Every segment that was due or has a ledger of this run was completed."""
         assert self.completed == len(self.segments), "a segment is still being completed"
-        wanted = {*self.what.due, *(Segment.of(ledgers.first) for ledgers in self.asked)}
-        assert wanted <= set(self.segments), f"never completed: {wanted - set(self.segments)}"
+        lacks = self.unfinished | ({*self.what.due} - {*self.segments})
+        assert not lacks, f"never completed: {lacks}"
 
     def failed(self, error: Exception | None) -> None:
         """Everything before the failure is committed, and the reason was really there."""
@@ -260,9 +319,12 @@ class Checks:
         if isinstance(error, WorkersLost):
             self.probes["workers lost"] += 1
             return
+        if error is self.lost:
+            self.probes["lost"] += 1
+            return
         assert isinstance(error, ChunkAbandoned), f"unexpected end: {error!r}"
         last = self.asked[-1].last if self.asked else 0
         broken = "broken hash chain" in error.failure.reason
         sound_to = error.failure.ledger if error.failure.ledger and not broken else error.ledgers.first
-        assert self.what.plan.after(last) == sound_to, f"committed up to {last}, but {error}"
+        assert self.plan.after(last) == sound_to, f"committed up to {last}, but {error}"
         assert any(note.step == "abort" and note.chunk == error.ledgers for note in self.notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from random import Random
 
@@ -59,11 +59,21 @@ class Faults:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Growth:
+    """What comes at the end of a plan, when, and how that ends."""
+
+    gaps: tuple[tuple[float, Gap], ...] = ()
+    ends_at: float | None = None  # None: it goes on until somebody interrupts
+    error: bool = False  # whether it ends since it cannot be followed any longer
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One run to be."""
 
     seed: int
     plan: Plan
+    growth: Growth
     due: tuple[Segment, ...]  # segments that an earlier run has left incomplete
     config: CoordinatorConfig
     faults: Faults
@@ -87,7 +97,7 @@ class Scenario:
     @property
     def harmless(self) -> bool:
         """Whether nothing at all goes wrong."""
-        return self.faults.none and not self.bad_seam and SLOWEST * self.pace_s < FLOOR_S
+        return self.faults.none and not self.growth.error and not self.bad_seam and SLOWEST * self.pace_s < FLOOR_S
 
     def bytes_of(self, ledger: int) -> int:
         """Return the bytes of rows of one ledger."""
@@ -99,19 +109,25 @@ def scenario(seed: int) -> Scenario:
     """Return what a seed stands for."""
     draw = Random(seed)
     plan, bad_seam = _plan(draw)
+    plan, growth = _growth(Random(seed ^ 0x64077), plan)
     config = _config(draw)
+    last = growth.gaps[-1][1].ledgers.last if growth.gaps else plan.wanted.last
+    faults = _faults(draw, LedgerRange(plan.wanted.first, last))
+    if plan.grows and growth.ends_at is None and not faults.interrupts:
+        faults = replace(faults, interrupts=(draw.uniform(0, 40),))
     return Scenario(
         seed=seed,
         plan=plan,
+        growth=growth,
         due=draw.choice([(), (), (Segment(0),), (Segment(SEGMENT_LEDGERS), Segment(4 * SEGMENT_LEDGERS))]),
         config=config,
-        faults=_faults(draw, plan),
+        faults=faults,
         row_bytes=draw.choice([20, 100, 300, 900]),
         uneven=draw.choice([0.0, 0.5, 1.0]),
         pace_s=draw.choice([0.05, 0.5, 1.5]),
         reading=draw.choice([0.0, 0.9]),
         commit_s=draw.choice([0.001, 0.2, 1.0]),
-        bad_seam=bad_seam,
+        bad_seam=bad_seam and not plan.grows,
     )
 
 
@@ -145,6 +161,23 @@ def _plan(draw: Random) -> tuple[Plan, bool]:
     return Plan(wanted=wanted, gaps=gaps, cost=cost, size=size), bad_seam
 
 
+def _growth(draw: Random, plan: Plan) -> tuple[Plan, Growth]:
+    """Return the plan as it is, or one that grows: from a tip where all is done already, too."""
+    if draw.random() < 0.7:
+        return plan, Growth()
+    gaps = () if draw.random() < 0.2 else tuple(replace(gap, above=true_hash(gap.ledgers.last)) for gap in plan.gaps)
+    last, grown = plan.wanted.last, list[Gap]()
+    for _ in range(draw.randint(0, 6)):
+        first = last + 1 + draw.choice([0] * 9 + [3])
+        last = first + draw.choice([0, 0, 0, 2, 19, 69])
+        seams = {"below": true_hash(first - 1), "above": true_hash(last)} if draw.random() < 0.7 else {}
+        grown.append(Gap(ledgers=LedgerRange(first, last), **seams))
+    times = sorted(draw.choice([draw.uniform(0, 3), draw.uniform(0, 40)]) for _ in [*grown, None])
+    ends_at = None if draw.random() < 0.2 else times[-1]
+    growth = Growth(gaps=tuple(zip(times, grown, strict=False)), ends_at=ends_at, error=draw.random() < 0.2)
+    return replace(plan, gaps=gaps, grows=True), growth
+
+
 def _config(draw: Random) -> CoordinatorConfig:
     workers = draw.randint(1, 5)
     return CoordinatorConfig(
@@ -168,14 +201,14 @@ def _config(draw: Random) -> CoordinatorConfig:
     )
 
 
-def _faults(draw: Random, plan: Plan) -> Faults:
+def _faults(draw: Random, wanted: LedgerRange) -> Faults:
     calm = draw.random() < 0.15
 
     def chance(most: float) -> float:
         return 0.0 if calm or draw.random() < 0.4 else draw.random() * most
 
     def sometimes(likely: float) -> int | None:
-        place = draw.randint(plan.wanted.first, plan.wanted.last)
+        place = draw.randint(wanted.first, wanted.last)
         return place if draw.random() < likely else None
 
     return Faults(

@@ -10,8 +10,11 @@ from world import World
 
 from pipeline import commit_queue, coordinator
 from pipeline.chunk import Attempt, Chunk
+from pipeline.events import Grown
 from pipeline.reorder import ReorderBuffer
+from pipeline.segments import SEGMENT_LEDGERS, SegmentQueue
 from pipeline.stall import GiveUp, Late, Patience, Split, TryAgain, after_failure
+from pipeline.supply import Supply
 from pipeline.window import Window
 
 SEEDS = 600
@@ -59,6 +62,27 @@ def skip_what_fails(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(coordinator.Coordinator, "_give_up", lambda *_: None)
 
 
+def commit_into_what_is_being_completed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SegmentQueue, "busy", False)
+
+
+def wait_at_the_tip_without_indexes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SegmentQueue, "reached", lambda *_: [])
+
+
+def complete_at_every_tip(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SegmentQueue, "reached", lambda queue, at: queue.passed(at + SEGMENT_LEDGERS))
+
+
+def leave_growth_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Supply, "grow", lambda *_: None)
+
+
+def forget_that_it_ends(patch: pytest.MonkeyPatch) -> None:
+    follow = coordinator.Coordinator._follow
+    patch.setattr(coordinator.Coordinator, "_follow", lambda run, it: isinstance(it, Grown) and follow(run, it))
+
+
 @pytest.mark.parametrize(
     ("canary", "cry"),
     [
@@ -70,7 +94,12 @@ def skip_what_fails(patch: pytest.MonkeyPatch) -> None:
         (wait_for_ever, "waits for ever|no end"),
         (hedge_for_ever, "three times at once|no end"),
         (try_for_ever, "no end"),
-        (skip_what_fails, "only .* of .* ledgers were committed|unexpected end|waits for ever|no end"),
+        (commit_into_what_is_being_completed, "go where indexes are being built"),
+        (wait_at_the_tip_without_indexes, "it waits without indexes"),
+        (complete_at_every_tip, "go into a complete segment|go where indexes are being built"),
+        (leave_growth_out, "it waits for more with"),
+        (forget_that_it_ends, "it waits where nothing more comes"),
+        (skip_what_fails, "only .* of .* ledgers were committed|bytes are held|unexpected end|waits for ever|no end"),
     ],
 )
 def test_the_simulation_notices(canary: Patch, cry: str, monkeypatch: pytest.MonkeyPatch):

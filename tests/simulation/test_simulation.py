@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import cache
 
 import pytest
 from scenario import scenario
 from world import World
 
-SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "10000"))
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "8000"))
 SEEDS_A_TEST = 1000
 PROBES = {
     "success",
@@ -44,9 +45,21 @@ PROBES = {
     "interrupted twice",
     "window full of chunks",
     "held behind the head",
+    "grown at the tip",
+    "grown before the tip",
+    "grown after an error",
+    "grown while indexes are built",
+    "completed at the tip",
+    "completed when it is passed",
+    "interrupted at the tip",
+    "ended at the tip",
+    "ended before its tip",
+    "lost at the tip",
+    "lost",
 }
 
 
+@cache
 def simulate(seed: int) -> Counter[str]:
     """Run one seed, and say how to see it again when it fails."""
     world = World(scenario(seed))

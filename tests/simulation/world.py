@@ -21,8 +21,10 @@ from pipeline.errors import BackfillError
 from pipeline.events import (
     CommitFailed,
     Committed,
+    Ended,
     Event,
     FromWorker,
+    Grown,
     Interrupt,
     SegmentCompleted,
     SegmentFailed,
@@ -64,6 +66,7 @@ class World:
         self.began = self.now
         self.agenda: list[tuple[float, int, Callable[[], Event | None]]] = []
         self.order = count()
+        self.outside = 0  # how much of the agenda comes from outside
         self.workers: dict[int, SimWorker] = {}
         self.commits: list[LedgerRange] = []
         self.commits_done = 0
@@ -75,7 +78,12 @@ class World:
     def run(self) -> Finish:
         """Run to the end and return it; `AssertionError` as soon as a promise is broken."""
         for number, at in enumerate(self.what.faults.interrupts):
-            self.later(at, lambda number=number: Interrupt(15 if number else 2))
+            self.from_outside(at, Interrupt(15 if number else 2))
+        for at, gap in self.what.growth.gaps:
+            self.from_outside(at, Grown(gap))
+        if self.what.growth.ends_at is not None:
+            lost = BackfillError("the source is gone") if self.what.growth.error else None
+            self.from_outside(self.what.growth.ends_at, Ended(lost))
         self.carry_out(self.coordinator.start(self.now))
         for _ in range(MOST_STEPS):
             if self.finish:
@@ -92,7 +100,9 @@ class World:
         wake = self.coordinator.next_wake(self.now)
         assert wake is None or wake >= 0, f"wakes {wake} s ago"
         at = self.now + wake if wake is not None else None
-        assert self.agenda or at is not None, "it waits for ever"
+        if at is None and len(self.agenda) == self.outside:
+            assert self.coordinator.snapshot(self.now).at_tip, "it waits for ever"
+            assert self.agenda, "nobody ends it"
         if not self.agenda or (at is not None and at < self.agenda[0][0]):
             self.now, event = at or 0.0, Tick()
         else:
@@ -108,6 +118,16 @@ class World:
     def later(self, seconds: float, happen: Callable[[], Event | None]) -> None:
         """Let something happen in a while."""
         heapq.heappush(self.agenda, (self.now + seconds, next(self.order), happen))
+
+    def from_outside(self, seconds: float, event: Event) -> None:
+        """Let something happen that no run may count on."""
+
+        def happen() -> Event:
+            self.outside -= 1
+            return event
+
+        self.outside += 1
+        self.later(seconds, happen)
 
     def carry_out(self, actions: list[Action]) -> None:
         """Do what the coordinator wants."""
