@@ -223,6 +223,18 @@ def test_a_plug_in_at_fault_is_named_and_nothing_of_its_chunk_is_kept(
     assert found(filled) == truth | {"state_changes": []}
 
 
+def test_live_ingestion_goes_on_from_migrations(plugged: Program, lake: Path, truth: dict[str, Rows]) -> None:
+    """What live ingestion writes of a plug-in behind its migrations is what these would have written."""
+    done(plugged, "backfill", "--source", lake, "--start-ledger", FIRST, "--end-ledger", 30)
+    done(plugged, "setup", *POINTS)
+    done(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
+    done(plugged, *STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST)
+    assert cursor(plugged, "history") == 30
+    done(plugged, "live", "--source", lake, "--until-tip")
+    assert cursor(plugged, "history") == cursor(plugged, "current_state") == FIRST + LEDGERS - 1
+    assert found(plugged) == truth
+
+
 def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp_path: Path) -> None:
     """A declaration alone can be set up, and not migrated: it is said what is missing."""
     module = tmp_path / "site/my_package/points.py"

@@ -267,6 +267,15 @@ def test_two_of_one_table_are_both_named(plug_in) -> None:
         installed(points)
 
 
+def test_table_of_the_program_itself_is_taken(plug_in) -> None:
+    """A plug-in whose table would be taken for one of the program's own is refused."""
+    point = plug_in("one", PLUG_IN.format(id="CONTRACT", table="contract_specs"))
+    with pytest.raises(
+        ProtocolError, match=r"^this program and plug-in one \(.*both have the state table contract_specs$"
+    ):
+        installed([point])
+
+
 def test_two_of_one_history_are_both_named(plug_in) -> None:
     """Two plug-ins whose sections of history would have one name are refused with both names."""
     points = [
@@ -313,6 +322,7 @@ def test_table_that_would_not_fold_is_refused(key, values, why: str) -> None:
         ({"topics": frozenset()}, "no topics"),
         ({"topics": frozenset({"two words"})}, "no symbol: 'two words'"),
         ({"rows_an_event": 0}, "0 rows an event"),
+        ({"rows": "votes.rows"}, "`rows` is no function"),
         ({"state": SEP41.state}, "the name of state table sep41_balances begins with 'votes_'"),
         ({"state": (VOTES, VOTES)}, "two state tables of one name"),
         ({"state": (replace(VOTES, name="votes_state_changes"),)}, "votes_state_changes is named as a history is"),

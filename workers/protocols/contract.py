@@ -152,6 +152,7 @@ class Protocol:
             _require(_SYMBOL.fullmatch(topic), f"no symbol: {topic!r}")
         _require(self.topics, "no topics: it would see no event")
         _require(self.rows_an_event >= 1, f"{self.rows_an_event} rows an event: at least 1")
+        _require(self.rows is None or callable(self.rows), "`rows` is no function")
         for table in self.state:
             named = table.name.startswith(self._prefix)
             _require(named, f"the name of state table {table.name} begins with {self._prefix!r}")

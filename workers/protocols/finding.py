@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from workers.failures import message
+from workers.messages import CONTRACTS
 from workers.protocols.contract import Protocol, ProtocolError
 
 GROUP = "ledgerfill.protocols"
@@ -18,7 +19,7 @@ def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]
     state table.
     """
     found: dict[str, Protocol] = {}
-    owners: dict[str, str] = {}
+    owners = {f"state table {name}": "this program" for name in CONTRACTS}  # they have a table or a section
     for point in entry_points(group=GROUP) if points is None else points:
         protocol = _load(point)
         _own(owners, f"id {protocol.id.lower()}", point)  # case aside: their tables and cursors would be hard to tell
