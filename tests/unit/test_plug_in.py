@@ -257,6 +257,9 @@ ALWAYS = {
         "history: columns that are missing: account, reason",
     ),
     "no event": (history(event=lambda _: None), "history: columns that are missing: event"),
+    "event null": (
+        history(event=lambda events: pa.nulls(len(events), pa.int64())), "history: event: a row without a value"
+    ),
     "unknown": (
         history(contract_id=lambda events: events.contract_id),
         "history: columns that nobody knows: contract_id",
