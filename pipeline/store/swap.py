@@ -143,7 +143,7 @@ class StretchSwap(Swap):
         Raises what else a lost swap means: `CursorTaken`, `HandedOff`, `BrokenSeam` or `CursorMoved`.
         """
         ledgers, done = self.chunk.ledgers, self.chunk.done
-        standing = conn.execute(_SQL["standing"], self.names).fetchall()
+        standing = conn.execute(_SQL["standing"], self.names).fetchall()[::-1]  # ascending
         if self.landed(conn):
             return True
         below = [last_hash for _, last, last_hash, *_ in standing if last == ledgers.first - 1]

@@ -37,10 +37,11 @@ SELECT first FROM ledgerfill.ledger_stretches WHERE first <= %(first)s ORDER BY 
 
 -- name: standing
 -- What stands at the chunk's place after a lost swap, read under lock so that it means something.
+-- From above, as a swap takes the stretch above before it extends the one below: so no two wait for each other.
 SELECT first, last, last_hash, job, run_id
 FROM ledgerfill.ledger_stretches
 WHERE last >= %(first)s::int8 - 1 AND first <= %(last)s
-ORDER BY first
+ORDER BY first DESC
 FOR UPDATE
 
 -- name: landed
