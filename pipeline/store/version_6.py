@@ -20,3 +20,4 @@ def apply(conn: psycopg.Connection) -> None:
     version_2.hand_down(conn, _TABLE)
     conn.execute(_SQL["catalogue"])
     conn.execute(_SQL["register"])
+    conn.execute(_SQL["words"])

@@ -165,3 +165,5 @@ def test_people_read_the_history(conn: psycopg.Connection):
     )
     wanted = (9, 2, 1, contract, accounts[0], "allowance", "approve", 5, accounts[1], "7")
     assert conn.execute(query).fetchall() == [wanted]
+    conn.execute("UPDATE ledgerfill.state_changes SET category = 5, reason = 100")  # as a plug-in may have them
+    assert [row[5:7] for row in conn.execute(query)] == [("5", "100")]
