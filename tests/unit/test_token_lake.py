@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,121 +13,15 @@ import zstandard
 from stellar_sdk import Asset, StrKey, scval, xdr
 from test_lake_make import SYNTHETIC, files, make, objects, source
 from test_token_rows import agrees
-from token_books import Books, Side
+from token_books import Books
 from token_rows import decode
-from xdrlib3 import Unpacker
+from token_rules import Ruled
 
 from workers.sources.layout import Layout
 
 FIRST, LEDGERS = 1000, 40
 LAYOUT = Layout(ledgers_per_object=1, objects_per_partition=64_000)
 I128_MAX = 2**127 - 1
-FUNGIBLE = {
-    "allowance": "ADDRESS ADDRESS -> I128",
-    "approve": "ADDRESS ADDRESS I128 U32 ->",
-    "balance": "ADDRESS -> I128",
-    "burn": "ADDRESS I128 ->",
-    "burn_from": "ADDRESS ADDRESS I128 ->",
-    "decimals": "-> U32",
-    "name": "-> STRING",
-    "symbol": "-> STRING",
-    "transfer_from": "ADDRESS ADDRESS ADDRESS I128 ->",
-}
-COLLECTIBLE = {
-    "approve": "ADDRESS ADDRESS {} U32 ->",
-    "approve_for_all": "ADDRESS ADDRESS U32 ->",
-    "balance": "ADDRESS -> {}",
-    "get_approved": "{} -> OPTION",
-    "is_approved_for_all": "ADDRESS ADDRESS -> BOOL",
-    "name": "-> STRING",
-    "owner_of": "{} -> ADDRESS",
-    "symbol": "-> STRING",
-    "token_uri": "{} -> STRING",
-    "transfer": "ADDRESS ADDRESS {} ->",
-    "transfer_from": "ADDRESS ADDRESS ADDRESS {} ->",
-}
-INTERFACES = [
-    *(("SEP41", FUNGIBLE | {"transfer": f"ADDRESS {to} I128 ->"}) for to in ("ADDRESS", "MUXED_ADDRESS")),
-    *(("SEP50", {name: text.format(of, of) for name, text in COLLECTIBLE.items()}) for of in ("U32", "U256")),
-]
-
-
-class Ruled(Books):
-    """Books that also know which contract is of which protocol in which ledger, from its code's specification."""
-
-    def __init__(self, passphrase: str) -> None:
-        """Open empty books of one network."""
-        super().__init__(passphrase)
-        self.codes: dict[bytes, str | None] = {}
-        self.runs: dict[bytes, bytes | None] = {}
-        self.changes: list[tuple[bytes, int, str | None, bytes | None]] = []
-
-    def add(self, ledger: xdr.LedgerCloseMeta) -> None:
-        """Enter what contracts run from this ledger on, then its events."""
-        sequence = ledger.v2.ledger_header.header.ledger_seq.uint32
-        latest: dict[bytes, bytes | None] = {}
-        for entry in _entries(ledger.v2):
-            code, held = entry.data.contract_code, entry.data.contract_data
-            if code:
-                assert hashlib.sha256(code.code).digest() == code.hash.hash
-                self.codes[code.hash.hash] = claimed(code.code)
-            elif held and held.key.type == xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE:
-                wasm = held.val.instance.executable.wasm_hash
-                contract = held.contract.contract_id.contract_id.hash
-                latest[contract] = wasm.hash if wasm else None
-        for contract, runs in latest.items():
-            self._run(sequence, contract, runs)
-        super().add(ledger)
-
-    def _run(self, sequence: int, contract: bytes, wasm: bytes | None) -> None:
-        if contract not in self.runs or self.runs[contract] != wasm:
-            self.runs[contract] = wasm
-            self.changes.append((contract, sequence, self._protocol(contract), wasm))
-
-    def _protocol(self, contract: bytes) -> str | None:
-        if contract not in self.runs:
-            return None
-        wasm = self.runs[contract]
-        return "SEP41" if wasm is None else self.codes[wasm]
-
-    def _write(self, certain: bool, protocol: str, operation: int, index: int, contract: bytes, side: Side) -> None:
-        if certain or self._protocol(contract) == protocol:
-            super()._write(certain, protocol, operation, index, contract, side)
-
-
-def _entries(meta: xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
-    """Yield entries as they are after each change."""
-    for processed in meta.tx_processing:
-        v4 = processed.tx_apply_processing.v4
-        for changes in (v4.tx_changes_before, *(operation.changes for operation in v4.operations), v4.tx_changes_after):
-            for change in changes.ledger_entry_changes:
-                if entry := change.created or change.updated or change.restored:
-                    yield entry
-
-
-def claimed(wasm: bytes) -> str | None:
-    """Return the protocol whose functions are all in the code's specification, with their types."""
-    found = dict(functions(wasm))
-    for protocol, interface in INTERFACES:
-        if interface.items() <= found.items():
-            return protocol
-    return None
-
-
-def functions(wasm: bytes) -> Iterator[tuple[str, str]]:
-    """Yield name and types of each function; sections here are of less than 16,384 bytes and custom ones all."""
-    at = 8
-    while at < len(wasm):
-        length, wide = (wasm[at + 1] & 0x7F, 2) if wasm[at + 1] < 0x80 else (wasm[at + 1] & 0x7F | wasm[at + 2] << 7, 3)
-        body = wasm[at + wide : at + wide + length]
-        at += wide + length
-        name, content = body[1 : 1 + body[0]], body[1 + body[0] :]
-        unpacker = Unpacker(content if name == b"contractspecv0" else b"")
-        while unpacker.get_position() < len(unpacker.get_buffer()):
-            function = xdr.SCSpecEntry.unpack(unpacker).function_v0
-            types = [*(given.type for given in function.inputs), "->", *function.outputs]
-            words = [of if isinstance(of, str) else of.type.name.removeprefix("SC_SPEC_TYPE_") for of in types]
-            yield function.name.sc_symbol.decode(), " ".join(words)
 
 
 def _raw(strkey: str) -> bytes:

@@ -1,0 +1,177 @@
+"""A race on a growing lake: live ingestion and migrations, killed and started again until all is handed over.
+
+A seed draws who takes part, when each begins, how fast ledgers appear and who is killed; how they meet is left to
+chance.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from growing import GrowingLake
+from program import Program, Running
+
+UNLOCKED = Path(__file__).with_name("unlocked.py")
+SEP41, SEP50 = ("--protocol-id", "SEP41"), ("--protocol-id", "SEP50")
+KINDS = {"history": ("migrate", "history"), "current_state": ("migrate", "current-state", "--start-ledger", 2)}
+FEW = ("--workers", 1, "--connections", 1)
+END_S = 100.0
+RESERVE = 40  # ledgers that appear only when everybody has caught up, so that live ingestion can take over
+STANDING = """
+    SELECT coalesce(min(value), 0), (SELECT max(last) FROM ledgerfill.ledger_stretches), count(*)
+    FROM ledgerfill.ingest_store
+"""
+
+
+class Unlocked(Program):
+    """The command without its locks."""
+
+    def start(self, *arguments: object, env: Mapping[str, str] | None = None) -> Running:
+        """Start a command, without waiting for it."""
+        return self._start([sys.executable, str(UNLOCKED), *map(str, arguments)], env or {})
+
+
+@dataclass
+class Racer:
+    """One command, that is started again until it has ended well; `at`: when, in seconds of the race."""
+
+    command: Sequence[object]
+    at: float
+    running: Running | None = None
+    killed: bool = False
+    codes: list[int] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended well."""
+        return self.running is None and 0 in self.codes
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is live ingestion."""
+        return self.command[0] == "live"
+
+
+class Draw:
+    """What a seed draws; `above` is the newest ledger of the store at the beginning, `last` that of the lake."""
+
+    def __init__(self, seed: int, above: int, last: int) -> None:
+        """Draw all but whom a kill meets."""
+        rnd = self.rnd = random.Random(seed)
+        self.locked = seed % 5 == 4
+        kind, other = rnd.sample(sorted(KINDS), 2)
+        contested = [SEP41 + SEP50, *(rnd.choice([SEP41 + SEP50, SEP41, SEP50]) for _ in range(seed % 3))]
+        rest = rnd.choice([[SEP41 + SEP50], [SEP41, SEP50]])
+        sizes = [5, 20, 60, 200]
+        self.migrations = [
+            (*KINDS[of], *ids, "--chunk-ledgers", rnd.choice(sizes))
+            for of, each in ((kind, contested), (other, rest))
+            for ids in each
+        ]
+        self.live = ("live", *rnd.choice([(), ("--chunk-ledgers", rnd.choice(sizes))]))
+        self.starts = [rnd.uniform(0, 2) for _ in self.migrations]
+        fed = last - RESERVE
+        cuts = sorted(rnd.sample(range(above + 1, fed), 11))
+        self.bursts = list(zip(sorted(rnd.uniform(0, 5) for _ in range(12)), [*cuts, fed], strict=True))
+        victims = ["live", "migration", "worker"]
+        self.kills = [(rnd.uniform(0.8, 6), rnd.choice(victims)) for _ in range(rnd.randint(2, 3))]
+
+
+class Race:
+    """One seed, from the first start to the last handoff."""
+
+    def __init__(self, seed: int, database: str, whole: Path, folder: Path, above: int, last: int) -> None:
+        """Prepare; nothing runs yet."""
+        self.draw = Draw(seed, above, last)
+        folder.mkdir()
+        self.program = (Program if self.draw.locked else Unlocked)(folder / "home", database)
+        self.program.home.mkdir()
+        self.lake, self._last = GrowingLake(whole, folder / "lake", 2), last
+        self.lake.reach(above)
+        flags = ("--source", self.lake, *FEW)
+        self.live = Racer((*self.draw.live, *flags), 0.0)
+        self.racers = [self.live] + [
+            Racer((*command, *flags), at) for command, at in zip(self.draw.migrations, self.draw.starts, strict=True)
+        ]
+        self._bursts, self._kills = list(self.draw.bursts), sorted(self.draw.kills)
+        self._began = self._grown = time.monotonic()
+
+    def run(self) -> None:
+        """Race until every migration has handed over, and live ingestion is at the end of the lake."""
+        self._began = time.monotonic()
+        with closing(psycopg.connect(self.program.database or "", autocommit=True)) as self._conn:
+            while not self._over():
+                now = time.monotonic() - self._began
+                assert now < END_S, f"no end in {END_S:g} s: {[each.codes for each in self.racers]}"
+                self._step(now)
+                time.sleep(0.02)
+        assert self.live.running is not None
+        self.live.running.send(signal.SIGTERM)
+        assert self.live.running.result().returncode == 128 + signal.SIGTERM
+        self.program.assert_nothing_left(self.live.running.pid)
+
+    def _step(self, now: float) -> None:
+        while self._bursts and self._bursts[0][0] <= now:
+            self._grow(self._bursts.pop(0)[1])
+        for racer in self.racers:
+            if racer.running and racer.running.ended():
+                self._ended(racer, now)
+            if not racer.running and not racer.done and racer.at <= now:
+                racer.running, racer.killed = self.program.start(*racer.command), False
+        if self._kills and self._kills[0][0] <= now:
+            self._kill(self._kills.pop(0)[1])
+        if not self._bursts and self.lake.newest < self._last and self._caught_up():
+            self._grow(self.lake.newest + 1)
+
+    def _grow(self, newest: int) -> None:
+        self.lake.reach(newest)
+        self._grown = time.monotonic()
+
+    def _caught_up(self) -> bool:
+        """Return whether all stand at the newest ledger, or have had their time to; without migrations, at once."""
+        if all(each.done for each in self.racers[1:]):
+            return True
+        lowest, tip, _ = self._conn.execute(STANDING).fetchone() or (0, 0, 0)
+        return lowest == tip == self.lake.newest or time.monotonic() - self._grown > 3
+
+    def _over(self) -> bool:
+        if not all(each.done for each in self.racers[1:]) or self.lake.newest < self._last:
+            return False
+        return (self._conn.execute(STANDING).fetchone() or ())[:2] == (self._last, self._last)
+
+    def _kill(self, victim: str) -> None:
+        """Kill one of those who run, or one of their workers; nobody is spared but by chance."""
+        every = [each for each in self.racers if each.running and not each.running.ended()]
+        if victim != "worker":
+            every = [each for each in every if each.is_live == (victim == "live")]
+        if not every:
+            return
+        chosen = self.draw.rnd.choice(every)
+        assert chosen.running is not None
+        if victim != "worker":
+            chosen.killed = True
+            chosen.running.send(signal.SIGKILL)
+        elif workers := chosen.running.workers():
+            os.kill(self.draw.rnd.choice(workers), signal.SIGKILL)
+
+    def _ended(self, racer: Racer, now: float) -> None:
+        """Take down how it ended; who was killed or came second begins again."""
+        assert racer.running is not None
+        said = "".join(racer.running.process.communicate())
+        code = racer.running.process.returncode
+        racer.running, racer.at = None, now + self.draw.rnd.uniform(0, 0.5)
+        racer.codes.append(code)
+        if racer.killed and code == -signal.SIGKILL:
+            return
+        lost = "is held by process" if self.draw.locked else "has written ledgers"
+        expected = not racer.is_live and (code == 0 or (code == 3 and lost in said))
+        assert expected, f"{racer.command} ended with {code}: {said}"

@@ -1,0 +1,141 @@
+"""Races of live ingestion and migrations on one cursor: each ledger is written once, and what they leave is right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg
+import pytest
+import token_fold
+from program import Program, job, make_lake
+from racing import SEP41, SEP50, Race
+from stores import held
+from test_token_lakes import STATE, truth
+
+SEEDS = 20
+LEDGERS = int(os.environ.get("LEDGERFILL_TEST_RACE_LEDGERS", "400"))
+BEFORE, LAST = LEDGERS // 5, LEDGERS + 1  # newest ledger of the store before a race, and of the lake after it
+SIDE_BY_SIDE = 3  # a race mostly waits
+# Every move of a cursor, in its own transaction; of which ledgers, is known by the chunk that was committed with it.
+NOTED = """
+    CREATE TABLE public.moves (number bigserial, key text, value int8, job text, run_id int8, commit_id uuid,
+        tip int4, at timestamptz);
+    CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO public.moves (key, value, job, run_id, commit_id, tip, at)
+        VALUES (NEW.key, NEW.value, NEW.job, NEW.run_id, NEW.commit_id,
+            (SELECT max(last) FROM ledgerfill.ledger_stretches), clock_timestamp());
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER note AFTER INSERT OR UPDATE ON ledgerfill.ingest_store FOR EACH ROW EXECUTE FUNCTION public.note();
+"""
+MOVES = """
+    SELECT coalesce(c.first, m.value + 1), m.value, m.job, m.tip FROM public.moves m
+    LEFT JOIN ledgerfill.backfill_chunks c USING (run_id, commit_id) WHERE key = %s ORDER BY number
+"""
+WITHOUT_EVIDENCE = """
+    SELECT r.id, key FROM ledgerfill.backfill_runs r
+    CROSS JOIN LATERAL jsonb_array_elements_text(r.report -> 'protocol_ids') protocol
+    CROSS JOIN LATERAL (SELECT 'protocol_' || protocol || CASE job WHEN 'migrate history' THEN '_history_cursor'
+        ELSE '_current_state_cursor' END AS key) k
+    WHERE outcome = 'handed_off' AND NOT EXISTS (
+        SELECT FROM public.moves m WHERE m.key = k.key AND m.job = 'live' AND m.at <= r.ended_at)
+"""
+KEYS = [f"protocol_{each}_{kind}_cursor" for each in ("SEP41", "SEP50") for kind in ("history", "current_state")]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that will ever be in the lakes of the races."""
+    return make_lake(tmp_path_factory.mktemp("races") / "whole", LEDGERS, "--shape", "tokens")
+
+
+@pytest.fixture(scope="session")
+def folded(whole: Path, new_database: Callable[[str], str]) -> Future[str]:
+    """The URL of a database with what a serial fold makes of the lake, as soon as it is there."""
+
+    def fold() -> str:
+        database = new_database("template0")
+        token_fold.write(database, token_fold.rows(token_fold.fold(whole, 2, LAST)))
+        return database
+
+    return ThreadPoolExecutor(1).submit(fold)
+
+
+@pytest.fixture(scope="session")
+def prepared(whole: Path, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with the first ledgers, both protocols set up, that notes how cursors move."""
+    database = new_database("template0")
+    program = Program(tmp_path_factory.mktemp("prepared") / "home", database)
+    for command in (("setup", *SEP41, *SEP50), ("backfill", *job(whole, 2, BEFORE))):
+        ended = program(*command)
+        assert ended.returncode == 0, ended.stderr
+    with psycopg.connect(database) as conn:
+        conn.execute(NOTED)
+    return database.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def races(
+    request: pytest.FixtureRequest,
+    whole: Path,
+    prepared: str,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[int, Future[Race]]]:
+    """The races of all seeds that are wanted, some side by side."""
+    wanted = [item.callspec.params["seed"] for item in request.session.items if item.originalname == THE_TEST]
+    folder = tmp_path_factory.mktemp("racing")
+
+    def run(seed: int) -> Race:
+        race = Race(seed, new_database(prepared), whole, folder / str(seed), BEFORE, LAST)
+        try:
+            race.run()
+        finally:
+            race.program.end()
+        return race
+
+    pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+    yield {seed: pool.submit(run, seed) for seed in wanted}
+    pool.shutdown(cancel_futures=True)
+
+
+def test_the_fold_is_the_truth_of_the_lake(whole: Path, folded: Future[str]):
+    """What races are held against is what the lake's own books say."""
+    with psycopg.connect(folded.result()) as conn:
+        for kind, query in STATE.items():
+            assert {tuple(row) for row in conn.execute(query)} == truth(whole, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_every_ledger_is_written_once_by_one(
+    seed: int, folded: Future[str], races: dict[int, Future[Race]], drop_database: Callable[[str], None]
+):
+    """However live ingestion and migrations meet and are killed: no gap, no overlap, and what a serial fold says."""
+    race = races[seed].result()
+    database = race.program.database or ""
+    assert held(database) == [(2, LAST)]
+    with psycopg.connect(database) as conn:
+        for key in KEYS:
+            check_moves(conn.execute(MOVES, [key]).fetchall())
+        assert conn.execute(WITHOUT_EVIDENCE).fetchall() == []
+    assert token_fold.differences(database, token_fold.digests(folded.result())) == []
+    drop_database(database)
+
+
+def check_moves(moves: list[tuple[int, int, str, int]]) -> None:
+    """Hold the moves of one cursor against the rules: each begins where the last one ended, and live comes last."""
+    assert (moves[0][0], moves[-1][1]) == (2, LAST)
+    for (_, below, *_), (first, *_) in pairwise(moves):
+        assert first == below + 1, f"a move from {first} on follows one to {below}"
+    jobs = [job for *_, job, _ in moves]
+    assert jobs == sorted(jobs, key="live".__eq__), "live ingestion was overtaken"
+    assert all(value <= tip for _, value, _, tip in moves), "a migration was ahead of live ingestion"
+
+
+THE_TEST = test_every_ledger_is_written_once_by_one.__name__
