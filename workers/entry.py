@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from workers import allocator, lifeline, logs
 from workers._decode import SECTIONS, Chunk, Decoder
-from workers.failures import classify, message, unwritable
+from workers.failures import classify, message, short, unwritable
 from workers.messages import (
     ChunkDone,
     ChunkStarted,
@@ -34,7 +34,9 @@ from workers.messages import (
     WorkerConfig,
     WorkerMessage,
 )
+from workers.protocols import ProtocolError
 from workers.sources import Reading, Source, open_source
+from workers.sources.reading import Unopened
 
 if TYPE_CHECKING:  # it brings pyarrow
     from workers.protocols.plug_in import PlugIn
@@ -52,7 +54,7 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
     lifeline.watch_coordinator()
     logs.send_to(records, level)
     try:
-        plug_ins = _plug_ins(config.tables)
+        source, plug_ins = _opened(config)
         decoder = Decoder(
             config.network_passphrase,
             trusted=dict(config.trusted),
@@ -60,7 +62,7 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
             tables=[table for table in config.tables if table in SECTIONS],
             wanted=[plug_in.wanted for plug_in in plug_ins],
         )
-        Worker(open_source(config), decoder, tasks.send, plug_ins).run(tasks)
+        Worker(source, decoder, tasks.send, plug_ins).run(tasks)
     except ConnectionError:
         os._exit(0)  # nobody is left to answer
     except BaseException as error:  # the process's outermost door: no traceback for anybody's terminal
@@ -146,6 +148,14 @@ class Worker:
                 offset = os.lseek(fd, 0, os.SEEK_CUR)
                 _write_all(fd, stream)
                 yield section, rows, offset, len(stream)
+
+
+def _opened(config: WorkerConfig) -> tuple[Source, Sequence[PlugIn]]:
+    """Return the source and the plug-ins; where a plug-in cannot be loaded, that is the answer to every task."""
+    try:
+        return open_source(config), _plug_ins(config.tables)
+    except ProtocolError as error:  # the coordinator could: it was changed meanwhile, or fails in a worker alone
+        return Unopened(Failure(reason=short(str(error)), transient=False)), ()
 
 
 def _plug_ins(tables: Sequence[str]) -> Sequence[PlugIn]:

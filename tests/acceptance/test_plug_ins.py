@@ -235,6 +235,16 @@ def test_live_ingestion_goes_on_from_migrations(plugged: Program, lake: Path, tr
     assert found(plugged) == truth
 
 
+def test_a_plug_in_that_cannot_be_loaded_by_workers_is_named(filled: Program, lake: Path, tmp_path: Path) -> None:
+    """One that the coordinator has loaded and a worker cannot ends the run with its own words, and no traceback."""
+    late = "import multiprocessing\nif multiprocessing.parent_process():\n    raise RuntimeError('no such model')\n"
+    (tmp_path / "site/my_package/points.py").write_text(documented.example() + late)
+    ended = filled(*HISTORY, "--source", lake, *POINTS, "--until-tip")
+    assert ended.returncode == 1
+    why = r"cannot load plug-in points \(my_package.points:PROTOCOL\): RuntimeError: no such model$"
+    assert re.search(rf"gave up on ledgers \d+-\d+ at attempt 1 on worker \d: {why}", ended.stderr, re.MULTILINE)
+
+
 def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp_path: Path) -> None:
     """A declaration alone can be set up, and not migrated: it is said what is missing."""
     module = tmp_path / "site/my_package/points.py"

@@ -233,6 +233,8 @@ def test_plug_in_that_raises_is_named(plug_in) -> None:
         ProtocolError, match=r"^cannot load plug-in broken \(broken:PROTOCOL\): RuntimeError: no such m"
     ):
         installed([point])
+    with pytest.raises(ProtocolError, match=r"^cannot load plug-in leaving \(leaving:PROTOCOL\): SystemExit: 3$"):
+        installed([plug_in("leaving", "raise SystemExit(3)")])
 
 
 def test_plug_in_without_its_object_is_named(plug_in) -> None:

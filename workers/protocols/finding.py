@@ -34,7 +34,7 @@ def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]
 def _load(point: EntryPoint) -> Protocol:
     try:
         protocol = point.load()
-    except Exception as error:  # an edge: a plug-in is anybody's code
+    except (Exception, SystemExit) as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
         raise ProtocolError(f"cannot load {_named(point)}: {type(error).__name__}: {message(error)}") from error
     if not isinstance(protocol, Protocol):
         raise ProtocolError(f"{_named(point)} is no Protocol: {type(protocol).__name__}")
