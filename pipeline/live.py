@@ -27,13 +27,15 @@ from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import check_held, check_trusted
 from pipeline.progress.report import Observer, RunReport
+from pipeline.readiness import tip
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
 from pipeline.store import books, gaps, locks, network, retention, segments, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import permitted
+from pipeline.store.cursors import JOBS
 from pipeline.store.database import Database
-from pipeline.store.gates import Gate, LiveSwap, served
+from pipeline.store.gates import Gate, LiveSwap, left_behind, served
 from pipeline.store.keeper import Keeper
 from pipeline.store.stretches import Stretch
 from pipeline.store.swap import LIVE, Swap
@@ -160,6 +162,7 @@ class _Live(Job):
         while True:
             with closing(self._database.connect()) as self._conn:
                 self._gates = self._served(self._conn)
+                self._warn(self._conn)
                 sections = [name for gate in self._gates for name in gate.sections]
                 self.sections = (*TABLES, *CONTRACTS, *dict.fromkeys(sections))
                 finish = super().work(self.plan() if self._again else plan, this, scribe)
@@ -172,8 +175,20 @@ class _Live(Job):
 
     def _served(self, conn: psycopg.Connection) -> tuple[Gate, ...]:
         """Return the gates that are close to what the store has: the source may be far ahead, and is caught up with."""
-        held = stretches.held(conn)
-        return served(conn, self._protocols, held[-1].ledgers.last if held else 0, self._gates)
+        return served(conn, self._protocols, tip(conn), self._gates)
+
+    def _warn(self, conn: psycopg.Connection) -> None:
+        """Say of what it had taken over that somebody else has brought ledgers without it: that needs a migration."""
+        for gate, last in left_behind(conn, self._protocols, tip(conn)):
+            what, where = gate.kind.replace("_", " "), self._settings.source_shown
+            again = f"ledgerfill {JOBS[gate.kind]} --source {where} --protocol-id {gate.protocol.id}"
+            logger.warning(
+                "the %s of %s ends with ledger %s, since another run has brought those after it: %s goes on with it",
+                what,
+                gate.protocol.id,
+                last,
+                again,
+            )
 
     def look(self) -> Look | None:
         """Return what looks for newer ledgers, and for protocols that come close."""

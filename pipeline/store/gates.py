@@ -48,14 +48,25 @@ def served(
 
     A cursor that is far behind, or not there, costs live ingestion nothing.
     """
-    every = {
-        gate.key: gate
-        for name in (each.id for each in contracts.set_up(conn))
-        for gate in (_gates(protocols[name]) if name in protocols else ())
-    }
+    every = _every(conn, protocols)
     standing = cursors.read(conn, list(every))
     close = (key for key, cursor in standing.items() if cursor.value >= tip - (FAR if every[key] in before else NEAR))
     return tuple(every[key] for key in sorted(close))
+
+
+def left_behind(conn: psycopg.Connection, protocols: Mapping[str, Protocol], tip: int) -> list[tuple[Gate, int]]:
+    """Return the gates that live ingestion had taken over and that are below `tip`, each with where it was left.
+
+    Another run has brought the ledgers since then: no migration is there any more, and none will be unless it is begun.
+    """
+    every = _every(conn, protocols)
+    found = cursors.read(conn, list(every)).values()
+    return [(every[cursor.key], cursor.value) for cursor in found if cursor.job == LIVE and cursor.value < tip]
+
+
+def _every(conn: psycopg.Connection, protocols: Mapping[str, Protocol]) -> dict[str, Gate]:
+    set_up = (protocols[each.id] for each in contracts.set_up(conn) if each.id in protocols)
+    return {gate.key: gate for protocol in set_up for gate in _gates(protocol)}
 
 
 def _gates(protocol: Protocol) -> Iterator[Gate]:

@@ -24,7 +24,7 @@ UNLOCKED = Path(__file__).with_name("unlocked.py")
 SEP41, SEP50 = ("--protocol-id", "SEP41"), ("--protocol-id", "SEP50")
 KINDS = {"history": ("migrate", "history"), "current_state": ("migrate", "current-state", "--start-ledger", 2)}
 FEW = ("--workers", 1, "--connections", 1)
-END_S = 100.0
+END_S = 200.0
 RESERVE = 40  # ledgers that appear only when everybody has caught up, so that live ingestion can take over
 STANDING = """
     SELECT coalesce(min(value), 0), (SELECT max(last) FROM ledgerfill.ledger_stretches), count(*)

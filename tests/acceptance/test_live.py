@@ -30,7 +30,7 @@ def following(program: Program, lake: GrowingLake, *flags: object) -> Running:
 
 
 def wait_until_held(program: Program, running: Running, *stretches: tuple[int, int]) -> None:
-    wait_for(lambda: running.ended() or held(program.database) == list(stretches), every_s=0.05)
+    wait_for(lambda: running.ended() or held(program.database) == list(stretches), timeout_s=60, every_s=0.05)
     assert not running.ended(), running.result().stderr
 
 
@@ -201,6 +201,29 @@ def test_what_was_taken_over_stays_taken_over(ledgerfill: Program, core_lake: Pa
         assert set(rows(ledgerfill, "SELECT value, job FROM ledgerfill.ingest_store")) == {(newest, "live")}
 
 
+def test_what_others_bring_after_a_handoff_is_said(ledgerfill: Program, lake: GrowingLake, shared: Path):
+    """A backfill above what live ingestion has taken over leaves protocols behind: what puts that right is named."""
+    lake.reach(20)
+    ended_well(ledgerfill, "backfill", *job(lake, FIRST))
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *STATE, *job(lake, FIRST), *BOTH, "--until-tip")
+    lake.reach(21)
+    ended_well(ledgerfill, "live", "--source", lake, "--until-tip")
+    lake.reach(30)
+    ended_well(ledgerfill, "backfill", *job(lake, 22))
+    lake.reach(31)
+    said = ledgerfill("live", "--source", lake, "--until-tip").stderr
+    command = f"ledgerfill migrate current-state --source {lake} --protocol-id SEP41"
+    assert (
+        f"the current state of SEP41 ends with ledger 21, since another run has brought those after it: {command}"
+        in said
+    )
+    ended_well(ledgerfill, *command.split()[1:], "--protocol-id", "SEP50", "--until-tip")
+    lake.reach(LAST)
+    assert "another run" not in ledgerfill("live", "--source", lake, "--until-tip").stderr
+    assert list(state(ledgerfill)) == list(fold(core_ledgers(shared))[1:])
+
+
 def test_it_begins_where_it_is_told(ledgerfill: Program, lake: GrowingLake):
     """A first ledger within the store or right behind it goes on with it, one beyond begins anew, none lies below."""
 
@@ -257,8 +280,8 @@ def test_only_the_newest_are_kept(ledgerfill: Program, core_lake: Path, tmp_path
     ended_well(ledgerfill, "setup", *BOTH)
     migration = ledgerfill.start(*HISTORY, "--source", other, *BOTH, "--chunk-ledgers", 1, "--workers", 1)
     wait_for(lambda: cursor(ledgerfill, "history") == (stuck_at or BEGIN + 11) - 1)
-    lake.reach(END - 10)
-    wait_until_held(ledgerfill, running, (END - 10 - KEPT + 1, END - 10))
+    lake.reach(END - 4)
+    wait_until_held(ledgerfill, running, (END - 4 - KEPT + 1, END - 4))
     if stuck_at:
         other.bring(stuck_at)
     while lake.newest < END:
