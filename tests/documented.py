@@ -9,14 +9,14 @@ from pathlib import Path
 PAGE = Path(__file__).resolve().parents[1] / "docs/protocols.md"
 
 
-def example() -> str:
-    """Return the text of the one module that the page shows."""
-    return _block("python")
+def example(number: int = 0) -> str:
+    """Return the text of a module that the page shows: the first is the example, the second is SEP-50 in Python."""
+    return _blocks("python")[number]
 
 
 def install(folder: Path, text: str | None = None) -> Path:
     """Install the page's package in a folder for `PYTHONPATH`, as its entry point has it; `text`: another module."""
-    groups = tomllib.loads(_block("toml"))["project"]["entry-points"]
+    groups = tomllib.loads(_blocks("toml")[0])["project"]["entry-points"]
     ((group, points),) = groups.items()
     ((name, value),) = points.items()
     package, module = value.partition(":")[0].split(".")
@@ -36,6 +36,5 @@ def make(folder: Path, entry: str, package: str, module: str, text: str) -> Path
     return folder
 
 
-def _block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return str(found)
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)

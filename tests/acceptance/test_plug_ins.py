@@ -16,6 +16,7 @@ from lakes import core_ledgers
 from program import Program, wait_for
 from stellar_sdk import scval, xdr
 from test_migrate import fold
+from test_token_lakes import truth as lines
 from token_books import Holder, events_of, read
 
 LEDGERS, FIRST = 60, 2
@@ -32,6 +33,16 @@ MADE = {
     "points_held": "SELECT contract_id, account, points, last_ledger FROM ledgerfill.points_held ORDER BY 1, 2",
     "points_admins": "SELECT contract_id, admin, last_ledger FROM ledgerfill.points_admins ORDER BY 1",
 }
+
+
+ALONE = """
+    UPDATE ledgerfill.protocol_wasms SET protocol_id = NULL;
+    DELETE FROM ledgerfill.protocols
+"""  # two protocols that claim one code cannot both be set up
+OWNERSHIPS = """
+    SELECT operation_id, change_index, contract_id, account, reason, amount, token_id FROM ledgerfill.state_changes
+    WHERE protocol_id = %s AND category = 4 ORDER BY 1, 2
+"""
 
 
 class Points:
@@ -252,6 +263,29 @@ def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp
     ended = filled(*HISTORY, "--source", lake, *POINTS, "--until-tip")
     assert ended.returncode == 2
     assert "the plug-in of protocol POINTS has no `rows`: nothing makes its history" in ended.stderr
+
+
+def test_collectibles_in_python_are_those_in_rust(
+    ledgerfill: Program, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's second plug-in, SEP-50 in Python, has the owners of the lake's books and the same rows."""
+    monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site", documented.example(1))))
+    done(ledgerfill, "backfill", "--source", lake, "--start-ledger", FIRST)
+    made = {}
+    for protocol, table in (("ART", "art_tokens"), ("SEP50", "sep50_tokens")):
+        with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+            conn.execute(ALONE)
+        flags = ("--source", lake, "--protocol-id", protocol, "--until-tip", "--chunk-ledgers", 9)
+        done(ledgerfill, "setup", "--protocol-id", protocol)
+        done(ledgerfill, *STATE, *flags, "--start-ledger", FIRST)
+        done(ledgerfill, *HISTORY, *flags)
+        with psycopg.connect(ledgerfill.database or "") as conn:
+            query = f"SELECT contract_id, token_id, owner, last_ledger FROM ledgerfill.{table}"
+            owners = conn.execute(query).fetchall()  # type: ignore[call-overload]
+            made[protocol] = conn.execute(OWNERSHIPS, [protocol]).fetchall()
+        assert set(owners) == lines(lake, "owner")
+    assert len(made["ART"]) > 50
+    assert made["ART"] == made["SEP50"]
 
 
 def test_assets_count_for_the_plug_in_that_claims_them(
