@@ -184,8 +184,8 @@ class _Migration(Job):
                 return Ended()
             if (newest := tip(conn)) > last:
                 self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
-                above = stretches.hashes(conn, [last, newest])
-                return Grown(Gap(ledgers=LedgerRange(last + 1, newest), below=above[last], above=above[newest]))
+                known = stretches.hashes(conn, [last, newest])  # but what has fallen out of the retention meanwhile
+                return Grown(Gap(ledgers=LedgerRange(last + 1, newest), below=known.get(last), above=known.get(newest)))
             if not self._said and next_leg(conn, self._kind, self._left.values(), last).gap is None:
                 self._said = True
                 logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)

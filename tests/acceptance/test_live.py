@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,7 +268,7 @@ def history_of(lake: Path, first: int, last: int) -> list[tuple[object, ...]]:
 def test_only_the_newest_are_kept(ledgerfill: Program, core_lake: Path, tmp_path: Path, stuck_at: int | None):
     """Rows, stretches and history are of the newest ledgers alone, whole segments go; so with a migration beside it.
 
-    Also with one that stands below what is kept for a while.
+    Also with one that stands below what is kept when it looks again.
     """
     whole = tmp_path / "whole"
     made = ("--ledgers", END - BEGIN + 1, "--start-ledger", BEGIN)
@@ -280,9 +281,11 @@ def test_only_the_newest_are_kept(ledgerfill: Program, core_lake: Path, tmp_path
     ended_well(ledgerfill, "setup", *BOTH)
     migration = ledgerfill.start(*HISTORY, "--source", other, *BOTH, "--chunk-ledgers", 1, "--workers", 1)
     wait_for(lambda: cursor(ledgerfill, "history") == (stuck_at or BEGIN + 11) - 1)
-    lake.reach(END - 4)
-    wait_until_held(ledgerfill, running, (END - 4 - KEPT + 1, END - 4))
+    with stopped(migration):
+        lake.reach(END - 4)
+        wait_until_held(ledgerfill, running, (END - 4 - KEPT + 1, END - 4))
     if stuck_at:
+        time.sleep(2)  # in which it looks, and finds that what it knew as the newest has fallen out
         other.bring(stuck_at)
     while lake.newest < END:
         lake.reach(lake.newest + 1)
