@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,14 @@ import figures
 import inputs
 import mints
 import psycopg
+from worker import through_python
 
 from pipeline.bench.scratch import Scratch, scratch
 from workers import allocator
 from workers._decode import Decoder
 from workers.entry import Worker
-from workers.messages import CONTRACTS, LedgerRange, Task
+from workers.messages import CONTRACTS
 from workers.protocols.plug_in import PlugIn
-from workers.sources import Reading
 
 TARGET = 1.1
 WORKERS = 2
@@ -83,7 +82,7 @@ def _chunks(lake: inputs.Input, rounds: int, folder: Path) -> None:
         turn = [0.0, 0.0]
         for chunk, reading in zip(chunks, readings, strict=True):
             for side, worker in enumerate(sides):
-                turn[side] += _work(worker, chunk, reading, folder / str(side))
+                turn[side] += through_python(worker, chunk, reading, folder / str(side))
         if number:
             ratios.append(turn[1] / turn[0])
             for side in (0, 1):
@@ -98,16 +97,6 @@ def _worker(lake: inputs.Input, plug_ins: Sequence[PlugIn]) -> Worker:
     wanted = [plug_in.wanted for plug_in in plug_ins]
     decoder = Decoder(lake.passphrase, tables=CONTRACTS, wanted=wanted)
     return Worker(lake.found.lake, decoder, print, plug_ins)
-
-
-def _work(worker: Worker, chunk: LedgerRange, reading: Reading, path: Path) -> float:
-    ready: Future[Reading] = Future()
-    ready.set_result(reading)
-    began = time.process_time()
-    done = worker.work(Task(token=1, attempt=1, ledgers=chunk, path=os.fspath(path)), ready)
-    spent = time.process_time() - began
-    assert done.ledgers == chunk, done.failure
-    return spent
 
 
 def _migrations(lake: inputs.Input, rounds: int, ground: Scratch) -> None:

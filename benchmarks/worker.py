@@ -54,7 +54,7 @@ def _measure(lake: inputs.Input, rounds: int, folder: Path) -> None:
     for _ in range(rounds + 1):  # the first fills buffers and does not count
         spent = [0.0, 0.0, 0.0, 0.0]
         for number, chunk in enumerate(chunks):
-            spent[0] += _through_python(worker, chunk, readings[number], folder / "python")
+            spent[0] += through_python(worker, chunk, readings[number], folder / "python")
             spent[1] += alone.one(number, folder / "rust").cpu_s
             spent[2] += alone.one(number).cpu_s
             spent[3] += _reading(lake, chunk)
@@ -73,7 +73,7 @@ def _measure(lake: inputs.Input, rounds: int, folder: Path) -> None:
     figures.show("besides: reading the objects from their folder", f"{reading:.3f} ms a ledger")
 
 
-def _through_python(worker: Worker, chunk: LedgerRange, reading: Reading, path: Path) -> float:
+def through_python(worker: Worker, chunk: LedgerRange, reading: Reading, path: Path) -> float:
     """Carry out a task as a worker does and return its CPU seconds."""
     ready: Future[Reading] = Future()
     ready.set_result(reading)

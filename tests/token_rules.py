@@ -53,7 +53,7 @@ class Ruled(Books):
         """Enter what contracts run from this ledger on, then its events."""
         sequence = ledger.v2.ledger_header.header.ledger_seq.uint32
         latest: dict[bytes, bytes | None] = {}
-        for entry in _entries(ledger.v2):
+        for entry in entries(ledger.v2):
             code, held = entry.data.contract_code, entry.data.contract_data
             if code:
                 assert hashlib.sha256(code.code).digest() == code.hash.hash
@@ -82,7 +82,7 @@ class Ruled(Books):
             super()._write(certain, protocol, operation, index, contract, side)
 
 
-def _entries(meta: xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
+def entries(meta: xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
     """Yield entries as they are after each change."""
     for processed in meta.tx_processing:
         v4 = processed.tx_apply_processing.v4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from stellar_sdk import scval, xdr
 from test_migrate import fold
 from test_token_lakes import truth as lines
 from token_books import Holder, events_of, read
+from token_rules import entries
 
 LEDGERS, FIRST = 60, 2
 POINTS = ("--protocol-id", "POINTS")
@@ -99,16 +99,6 @@ class Points:
             "points_held": sorted((*key, *held) for key, held in self.held.items() if held[0]),
             "points_admins": sorted((contract, *admin) for contract, admin in self.admins.items()),
         }
-
-
-def entries(meta: xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
-    """Yield entries as they are after each change."""
-    for processed in meta.tx_processing:
-        v4 = processed.tx_apply_processing.v4
-        for changes in (v4.tx_changes_before, *(operation.changes for operation in v4.operations), v4.tx_changes_after):
-            for change in changes.ledger_entry_changes:
-                if entry := change.created or change.updated or change.restored:
-                    yield entry
 
 
 def whole(value: bytes) -> int | None:
