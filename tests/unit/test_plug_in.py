@@ -25,7 +25,7 @@ from workers.protocols.plug_in import PlugIn, plug_ins
 ACCOUNT, OTHER = (bytes([48]) + bytes([byte]) * 32 for byte in (1, 2))
 VOTES = StateTable(
     name="polls_votes",
-    key=(Key("contract_id", "contract"), Key("option", "u32"), Key("of", "contract")),
+    key=(Key("contract_id", "contract"), Key("option", "u32"), Key("row", "contract")),
     values=(
         Value("votes", "integer", "sum"),
         Value("voter", "address", "last"),
@@ -83,7 +83,7 @@ def state(events: Events, **other: object) -> pa.Table:
     columns = {
         "event": events.numbers,
         "option": integers(events.data),
-        "of": pa.array([b"c" * 32] * len(events)),
+        "row": pa.array([b"c" * 32] * len(events)),
         "votes": pa.repeat(1, len(events)),
         "voter": addresses(events.topic(1)),
         "top": events.data,  # as an ScVal
@@ -231,8 +231,8 @@ AT_FIVE = {
         "polls_votes: top: no integer: 00000001",
     ),
     "contract": (
-        votes(of=lambda events: spoiled(events, pa.array([b"c" * 32] * len(events)), b"c")),
-        "polls_votes: of: 1 bytes where a contract has 32",
+        votes(row=lambda events: spoiled(events, pa.array([b"c" * 32] * len(events)), b"c")),
+        "polls_votes: row: 1 bytes where a contract has 32",
     ),
 }  # fmt: skip
 
@@ -346,7 +346,7 @@ def test_several_rows_of_one_event_need_sides_where_the_last_counts() -> None:
     )
     found = made(lambda events: Rows(state={"polls_votes": both(events)}))["polls_votes"]
     assert [number(row[1]) for row in found[:2]] == [0, 1]
-    other = lambda events: state(events, of=pa.array([b"d" * 32] * len(events)))  # noqa: E731
+    other = lambda events: state(events, row=pa.array([b"d" * 32] * len(events)))  # noqa: E731
     found = made(lambda events: Rows(state={"polls_votes": pa.concat_tables([state(events), other(events)])}))
     assert len(found["polls_votes"]) == 2 * sum(LEDGERS)
 

@@ -13,7 +13,7 @@ from workers.protocols.columns import Events, is_bytes
 
 _WIDEST = pa.decimal256(76, 0)
 _NUMBERS = {"integer", "code", "u32"}  # kinds that are given as numbers, or as the ScVals that hold them
-_ROW = "row"  # a column's name that no table can have: declared names are taken from letters and digits
+_ROW = "event and side"  # a name that no column can have
 
 
 class Wrong(Exception):

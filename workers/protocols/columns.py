@@ -57,7 +57,7 @@ class Events:
     @property
     def numbers(self) -> pa.Array:
         """The numbers of the events, from 0: what the column `event` of rows is about."""
-        return pa.array(range(len(self)), pa.int64())
+        return pa.arange(0, len(self))
 
     def topic(self, index: int) -> pa.Array:
         """Return one topic of each event, from 0, the name; NULL where an event has not so many."""
