@@ -247,12 +247,16 @@ def test_a_plug_in_that_cannot_be_loaded_by_workers_is_named(filled: Program, la
 
 
 def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp_path: Path) -> None:
-    """A declaration alone can be set up, and not migrated: it is said what is missing."""
+    """A declaration alone can be set up, and not migrated, nor what it does not declare: it is said what is missing."""
     module = tmp_path / "site/my_package/points.py"
     module.write_text(documented.example().replace("    rows=rows,\n", ""))
     ended = filled(*HISTORY, "--source", lake, *POINTS, "--until-tip")
     assert ended.returncode == 2
     assert "the plug-in of protocol POINTS has no `rows`: nothing makes its history" in ended.stderr
+    module.write_text(re.sub(r"    state=\(.*\n    \),\n", "", documented.example(), flags=re.DOTALL))
+    ended = filled(*STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST)
+    assert ended.returncode == 2
+    assert "POINTS has no state tables: there is no current state to migrate" in ended.stderr
 
 
 def test_collectibles_in_python_are_those_in_rust(

@@ -9,6 +9,7 @@ from decoding import Objects
 from hypothesis import given, settings
 from made_ledgers import PASSPHRASE, Made, event, ledgers
 from stellar_sdk import scval, xdr
+from test_token_folds import batch
 from test_token_rows import FIRST, one
 from token_books import events_of, read, sac
 from token_events import ADDRESSES, CONTRACTS, QUICK, STRINGS, chains
@@ -109,3 +110,16 @@ def test_much_comes_in_several_calls() -> None:
     assert [row[1:3] for call in calls for row in rows(Events.of(*call))] == [
         (ledger << 32 | 1 << 12 | 1, index) for ledger in (FIRST, FIRST + 1) for index in range(4)
     ]
+
+
+def test_only_sound_ledgers_that_are_wanted_give_events() -> None:
+    """Nothing is picked from a ledger that does not prove, nor from one outside of the chunk."""
+    moved = event(CONTRACTS[2], [scval.to_symbol("transfer")], scval.to_void())
+    *sound, (name, first, last, raw) = ledgers(FIRST, [[Made([[moved]])]] * 4)
+    damaged = [*sound, (name, first, last, raw[:-40] + bytes([raw[-40] ^ 1]) + raw[-39:])]
+    decoder = Decoder(PASSPHRASE, tables=[], wanted=[(["transfer"], False)])
+    chunk = decoder.chunk(FIRST, FIRST + 3, damaged, -1, framed=True)
+    assert (chunk.error is None, [length for length, _ in chunk.events[0]]) == (False, [3])
+    many = [("many", FIRST, FIRST + 2, batch([raw for *_, raw in sound], FIRST))]
+    (calls,) = decoder.chunk(FIRST + 1, FIRST + 1, many, -1).events
+    assert [row[0] for call in calls for row in rows(Events.of(*call))] == [FIRST + 1]
