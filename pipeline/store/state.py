@@ -33,12 +33,12 @@ _FOLDS: dict[str, LiteralString] = {
     "max": "max({})",
     "last": "(array_agg({} ORDER BY operation_id DESC, change_index DESC))[1]",
 }
-_MERGES: dict[str, LiteralString] = {
-    "sum": "{0} = state.{0} + excluded.{0}",
-    "max": "{0} = greatest(state.{0}, excluded.{0})",
-    "last": "{0} = excluded.{0}",  # merges come in the order of ledgers
+_MERGES: dict[str, LiteralString] = {  # what stands and what comes
+    "sum": "state.{0} + folded.{0}",
+    "max": "greatest(state.{0}, folded.{0})",
+    "last": "folded.{0}",  # merges come in the order of ledgers
 }
-_EMPTY: dict[str, LiteralString] = {"zero": "state.{} = 0", "null": "state.{} IS NULL"}
+_EMPTY: dict[str, LiteralString] = {"zero": " = 0", "null": " IS NULL"}
 
 
 def ensure(conn: psycopg.Connection, table: StateTable) -> None:
@@ -81,10 +81,7 @@ def merge(conn: psycopg.Connection, table: StateTable, source: sql.Composable | 
     `source`: a table or a query in parentheses with an alias, of the staging table's columns; None: the staging table.
     """
     names = _names(table) | {"source": source or staged(table)}
-    written, places = conn.execute(queries.template(_SQL["merge"], names)).fetchone() or (0, None)
-    if places:
-        conn.execute(queries.template(_SQL["clear"], names), {"places": places})
-    return int(written)
+    return conn.execute(queries.template(_SQL["merge"], names)).rowcount
 
 
 def _columns(table: StateTable) -> list[tuple[str, LiteralString, bool]]:
@@ -112,11 +109,18 @@ def _names(table: StateTable) -> dict[str, sql.Composable]:
         "folds": _each(
             ", ", [("{}", name) for name in keys] + [(_FOLDS[value.merge], value.name) for value in table.values]
         ),
-        "merges": _each(", ", [(_MERGES[value.merge], value.name) for value in table.values]),
-        "empty": _each(" AND ", [(_EMPTY[value.delete_at], value.name) for value in table.deleting if value.delete_at])
-        if table.deleting
-        else sql.SQL("false"),
+        "same": _each(" AND ", [("state.{0} = folded.{0}", name) for name in keys]),
+        "new": _each(", ", [("folded.{}", name) for name, _, _ in _columns(table)]),
+        "merges": _each(", ", [("{0} = " + _MERGES[value.merge], value.name) for value in table.values]),
+        "empty": _empty(table, _MERGES),
+        "new_empty": _empty(table, dict.fromkeys(_MERGES, "folded.{0}")),
     }
+
+
+def _empty(table: StateTable, values: dict[str, LiteralString]) -> sql.Composable:
+    """Return whether a row is at nothing, by how its values are told."""
+    parts = [(values[value.merge] + _EMPTY[value.delete_at], value.name) for value in table.deleting if value.delete_at]
+    return _each(" AND ", parts) if parts else sql.SQL("false")
 
 
 def _each(joint: LiteralString, parts: Iterable[tuple[LiteralString, str]]) -> sql.Composed:

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from pipeline.segments import Segment
-from pipeline.store import state_changes, version, version_6
+from pipeline.store import state, state_changes, version, version_6
+from workers.protocols.sep41 import PROTOCOL as SEP41
 
 PART = """
     CREATE TABLE ledgerfill.state_changes_{first} PARTITION OF ledgerfill.state_changes
@@ -47,6 +48,15 @@ def test_rows_and_indexes_stay_and_the_whole_table_has_none(conn: psycopg.Connec
     found = conn.execute("SELECT first, indexed FROM ledgerfill.history_segments ORDER BY first").fetchall()
     assert found == [(0, True), (65_536, True)]
     assert state_changes.due(conn) == []
+
+
+def test_current_state_gets_the_room_that_a_new_one_has(conn: psycopg.Connection):
+    """A table of state that stands leaves as much of its pages free as one that is made from now on."""
+    conn.execute("CREATE TABLE ledgerfill.sep41_balances (balance numeric)")
+    version.bring_up_to_date(conn, version.STEPS[:6])
+    state.ensure(conn, SEP41.state[1])
+    query = "SELECT DISTINCT reloptions FROM pg_class WHERE relname IN ('sep41_balances', 'sep41_allowances')"
+    assert conn.execute(query).fetchall() == [(["fillfactor=70"],)]
 
 
 def test_a_step_that_was_killed_goes_on(conn: psycopg.Connection):

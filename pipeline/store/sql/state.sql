@@ -1,8 +1,8 @@
 -- The tables of a protocol's current state, made from its declaration; `{…}` is filled with names and columns.
 
 -- name: create
--- The table itself.
-CREATE TABLE ledgerfill.{table} ({columns}, PRIMARY KEY ({key}))
+-- The table itself. A row is changed again and again: with room for its next version on its own page the index is left alone.
+CREATE TABLE ledgerfill.{table} ({columns}, PRIMARY KEY ({key})) WITH (fillfactor = 70)
 
 -- name: show
 -- What people read: addresses as strkeys.
@@ -22,14 +22,10 @@ WHERE attrelid = to_regclass('ledgerfill.' || quote_ident(%(table)s)) AND attnum
 ORDER BY attnum
 
 -- name: merge
--- Fold the rows of `source` by key, and the outcome into the table; how many rows that wrote, and where those at nothing are.
-WITH merged AS (
-    INSERT INTO ledgerfill.{table} AS state ({names})
-    SELECT {folds} FROM {source} GROUP BY {key}
-    ON CONFLICT ({key}) DO UPDATE SET {merges}
-    RETURNING state.ctid AS place, {empty} AS nothing)
-SELECT count(*), array_agg(place) FILTER (WHERE nothing) FROM merged
-
--- name: clear
--- Take away what the merge has brought to nothing: by its place, which nobody else changes before this transaction ends.
-DELETE FROM ledgerfill.{table} WHERE ctid = ANY(%(places)s::tid[])
+-- Fold the rows of `source` by key, and the outcome into the table, in the order of its index; what comes to nothing goes
+-- away. Nobody else writes these rows meanwhile: that takes the cursor, which this transaction has.
+MERGE INTO ledgerfill.{table} AS state
+USING (SELECT {folds} FROM {source} GROUP BY {key} ORDER BY {key}) AS folded ({names}) ON {same}
+WHEN MATCHED AND {empty} THEN DELETE
+WHEN MATCHED THEN UPDATE SET {merges}
+WHEN NOT MATCHED AND ({new_empty}) IS NOT TRUE THEN INSERT ({names}) VALUES ({new})

@@ -1,4 +1,4 @@
--- Store version 6: the history's indexes belong to segments, as those of the big tables do.
+-- Store version 6: the history's indexes belong to segments, as those of the big tables do, and current state has room to change.
 
 -- name: catalogue
 -- The catalogue. One of its own: the history of a segment comes later than its ledgers, and may go later, too.
@@ -34,3 +34,7 @@ SELECT s.protocol_id AS protocol, s.operation_id, s.change_index, l.sequence AS 
 FROM ledgerfill.state_changes s
 JOIN ledgerfill.ledgers l ON l.sequence = (s.operation_id >> 32)::int4
     AND s.operation_id BETWEEN l.sequence::int8 << 32 AND (l.sequence::int8 << 32) + 4294967295
+
+-- name: room
+-- What comes to its pages from here on leaves some.
+ALTER TABLE IF EXISTS ledgerfill.{table} SET (fillfactor = 70)
