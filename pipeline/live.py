@@ -114,7 +114,7 @@ class _Live(Job):
         self._until_tip, self._keep = settings.until_tip, settings.retention_ledgers
         self._protocols = Classifier().protocols
         self._gates: tuple[Gate, ...] = ()
-        self._again = self._trimmed = False
+        self._again = False
         self._listed = self._heard = time.monotonic()
         self._silent_s, self._trouble = _SILENT_S, ""
         super().__init__(settings, database, opened, conn, account)
@@ -243,9 +243,8 @@ class _Live(Job):
         if not (self._keep and (held := stretches.held(conn))):
             return
         first = max(1, held[-1].ledgers.last - self._keep + 1)
-        if self._trimmed and first - held[0].ledgers.first < step:
+        if 0 < first - held[0].ledgers.first < step:
             return
         retention.trim(conn, first)
-        self._trimmed = True
         wanted = self._source.wanted
         self._source = replace(self._source, wanted=LedgerRange(max(first, wanted.first), wanted.last))

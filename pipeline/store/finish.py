@@ -14,7 +14,7 @@ import psycopg
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
-from pipeline.store import queries, segments, state_changes
+from pipeline.store import locks, queries, segments, state_changes
 from pipeline.store.connection import Limits, cancel, sever
 from pipeline.store.reconnect import Patience, retrying
 from workers.messages import TABLES
@@ -64,10 +64,18 @@ class Finisher:
                 cancel(conn)
 
     def finish(self, segment: Segment) -> None:
-        """Complete `segment` if it is due. Raises `SegmentIncomplete` with PostgreSQL's own words."""
+        """Complete `segment` if it is due. Raises `SegmentIncomplete` with PostgreSQL's own words.
+
+        Where live ingestion runs, which may be writing into it, that takes longer and stops nobody.
+        """
         try:
             if segment in self._with_connection(segments.due):
-                self._complete(segment)
+                logger.info("building the indexes of the segment of ledgers %s", segment.ledgers)
+                if self._with_connection(lambda conn: locks.holder(conn, lock=locks.LIVE_INGESTION)):
+                    self._with_connection(partial(segments.complete_beside, segment=segment))
+                else:
+                    self._complete(segment)
+                logger.info("every index of the segment of ledgers %s is built", segment.ledgers)
         except psycopg.Error as error:
             raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
 
@@ -86,14 +94,12 @@ class Finisher:
             raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
 
     def _complete(self, segment: Segment) -> None:
-        logger.info("building the indexes of the segment of ledgers %s", segment.ledgers)
         # Asked before: what comes after that is not frozen.
         full = self._with_connection(lambda conn: segments.is_full(conn, segment))
         # First frozen: building an index would mark each row as committed, and log its page whole, once more.
         self._side_by_side(partial(segments.settle, segment=segment, table=table) for table in reversed(TABLES))
         self._side_by_side(partial(index.build, segment=segment) for index in segments.INDEXES)
         self._with_connection(lambda conn: segments.complete(conn, segment, full=full))
-        logger.info("every index of the segment of ledgers %s is built", segment.ledgers)
 
     def _side_by_side(self, works: Iterable[Callable[[psycopg.Connection], None]]) -> None:
         for done in [self._threads.submit(self._with_connection, work) for work in works]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -26,7 +28,7 @@ class Index:
     concurrently: bool = False  # others may be writing rows meanwhile
 
     def build(self, conn: psycopg.Connection, segment: Segment) -> None:
-        """Build it, or do nothing where it is there; `concurrently` by one at a time, and not within a transaction."""
+        """Build it, or do nothing where it is there; not within a transaction, and `concurrently` by one at a time."""
         conn.execute(_SQL["sort_memory"], {"part": part(self.table, segment)})
         name = f"{part(self.table, segment)}_{self.name}"
         kind = sql.SQL("UNIQUE INDEX" if self.unique else "INDEX")
@@ -36,7 +38,7 @@ class Index:
             "part": sql.Identifier(part(self.table, segment)),
             "columns": sql.SQL(", ").join(map(sql.Identifier, self.columns)),
         }
-        if self.concurrently and conn.execute(_SQL["invalid"], {"index": name}).fetchone():
+        if conn.execute(_SQL["invalid"], {"index": name}).fetchone():
             conn.execute(queries.template(_SQL["discard"], names))
         conn.execute(queries.template(_SQL["build"], names))
 
@@ -113,6 +115,37 @@ def is_full(conn: psycopg.Connection, segment: Segment) -> bool:
     """Return whether every one of its ledgers is there."""
     row = conn.execute(_SQL["full"], {"first": segment.first}).fetchone()
     return bool(row and row[0])
+
+
+@contextmanager
+def alone(conn: psycopg.Connection, segment: Segment, what: str) -> Iterator[None]:
+    """Be the one who completes `what` of a segment beside those who write into it; not within a transaction.
+
+    Whoever else is at it is waited for, and whoever is writing, as long as it takes.
+    """
+    names = {"what": what, "first": segment.first}
+    conn.execute(_SQL["no_limit"])
+    while conn.execute(_SQL["try_alone"], names).fetchone() != (True,):
+        conn.execute(_SQL["wait"])
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute(_SQL["release"], names)
+            conn.execute(_SQL["limit"])
+
+
+def complete_beside(conn: psycopg.Connection, segment: Segment) -> None:
+    """Freeze, analyse and index a segment, and write that down, unless somebody has done it; it stops nobody."""
+    with alone(conn, segment, "base tables"):
+        if segment not in due(conn):
+            return
+        full = is_full(conn, segment)
+        for table in TABLES:
+            settle(conn, segment, table)
+        for index in INDEXES:
+            replace(index, concurrently=True).build(conn, segment)
+        complete(conn, segment, full=full)
 
 
 def complete(conn: psycopg.Connection, segment: Segment, *, full: bool) -> None:

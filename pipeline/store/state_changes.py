@@ -6,8 +6,7 @@ the migration of another protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
@@ -71,7 +70,7 @@ def complete(conn: psycopg.Connection, segment: Segment) -> None:
 
     It stops nobody who reads or writes; not within a transaction. What was killed is taken up again.
     """
-    with _alone(conn, segment):
+    with base.alone(conn, segment, TABLE):
         if segment in due(conn):
             try:
                 _complete(conn, segment)
@@ -88,20 +87,6 @@ def _complete(conn: psycopg.Connection, segment: Segment) -> None:
     with conn.transaction():
         base.tend(conn, segment, TABLE)
         conn.execute(_SQL["complete"], {"first": segment.first})
-
-
-@contextmanager
-def _alone(conn: psycopg.Connection, segment: Segment) -> Iterator[None]:
-    """Be the one who completes it; whoever else is at it is waited for, and whoever is writing, as long as it takes."""
-    conn.execute(_SQL["no_limit"])
-    while conn.execute(_SQL["try_alone"], {"first": segment.first}).fetchone() != (True,):
-        conn.execute(_SQL["wait"])
-    try:
-        yield
-    finally:
-        if not conn.closed:
-            conn.execute(_SQL["release"], {"first": segment.first})
-            conn.execute(_SQL["limit"])
 
 
 def _there(conn: psycopg.Connection, segment: Segment) -> bool:

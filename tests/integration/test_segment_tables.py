@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
-from pipeline.store import books, segments
+from pipeline.store import books, locks, segments
 from pipeline.store.commit import Committer
 from pipeline.store.connection import Limits, connect
 from pipeline.store.finish import Finisher
@@ -142,6 +142,34 @@ def test_completing_goes_on_where_it_was_killed(conn: psycopg.Connection, finish
     finisher.finish(Segment(0))
     assert indexes(conn, Segment(0)) == EVERY
     assert conn.execute(oid).fetchone() == before
+
+
+def test_live_ingestion_is_not_held_up(store: str, conn: psycopg.Connection, finisher: Finisher):
+    """Where it runs, a segment is completed beside who writes into it; what that leaves when killed is built anew."""
+    segments.ensure(conn, LedgerRange(1, 1))
+    row = "INSERT INTO ledgerfill.events VALUES (%s, 0, NULL, 1, NULL, '', '')"
+    beside = """SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+                AND query ~ 'INDEX CONCURRENTLY'"""
+    run = books.new_run(conn, job="live")
+    with ExitStack() as stack:
+        lane = stack.enter_context(ThreadPoolExecutor(1))
+        live, held = (stack.enter_context(closing(connect(store))) for _ in range(2))
+        stack.enter_context(locks.hold(held, run, lock=locks.LIVE_INGESTION))
+        with live.transaction():
+            live.execute(row, [handmade.toid(2, 1, 1)])
+            done = lane.submit(finisher.finish, Segment(0))
+            deadline = time.monotonic() + 20
+            while not (builder := conn.execute(beside).fetchone()):
+                assert time.monotonic() < deadline
+            conn.execute("SET lock_timeout = '1s'")
+            conn.execute(row, [handmade.toid(3, 1, 1)])
+            conn.execute("SELECT pg_terminate_backend(%s)", builder)  # it begins again, and finds what it left
+            time.sleep(0.2)
+            assert not done.done()
+        done.result(20)
+    assert indexes(conn, Segment(0)) == EVERY
+    assert conn.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid").fetchone() == (0,)
+    assert segments.due(conn) == []
 
 
 def test_completing_outlives_its_connections(conn: psycopg.Connection, finisher: Finisher):

@@ -77,3 +77,24 @@ ALTER TABLE ledgerfill.{part} RESET (autovacuum_vacuum_insert_threshold, autovac
 -- name: complete
 -- Every index is there.
 UPDATE ledgerfill.segments SET indexed = true, frozen = %(full)s WHERE first = %(first)s
+
+-- name: no_limit
+-- Writers are waited for as if they held locks; who they are is told meanwhile.
+SET lock_timeout = 0
+
+-- name: limit
+-- As it was for the session.
+RESET lock_timeout
+
+-- name: try_alone
+-- Be the one who completes a segment, for this session, if nobody is. Whoever waited in the server instead would have a
+-- snapshot meanwhile, for whose end the building of an index beside writers waits.
+SELECT pg_try_advisory_lock(hashtextextended('ledgerfill ' || %(what)s || ' of segment ' || %(first)s::int4, 0))
+
+-- name: wait
+-- A while, in the server, where it can be cancelled.
+SELECT pg_sleep(0.5)
+
+-- name: release
+-- Give it back.
+SELECT pg_advisory_unlock(hashtextextended('ledgerfill ' || %(what)s || ' of segment ' || %(first)s::int4, 0))

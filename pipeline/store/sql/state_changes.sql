@@ -36,27 +36,6 @@ FROM pg_temp.{staged}
 -- Segments whose history lacks indexes.
 SELECT first FROM ledgerfill.history_segments WHERE NOT indexed ORDER BY first
 
--- name: no_limit
--- Writers are waited for as if they held locks; who they are is told meanwhile.
-SET lock_timeout = 0
-
--- name: limit
--- As it was for the session.
-RESET lock_timeout
-
--- name: try_alone
--- Be the one who completes a segment, for this session, if nobody is. Whoever waited in the server instead would have a
--- snapshot meanwhile, for whose end the building of an index beside writers waits.
-SELECT pg_try_advisory_lock(hashtextextended('ledgerfill history of segment ' || %(first)s::int4, 0))
-
--- name: wait
--- A while, in the server, where it can be cancelled.
-SELECT pg_sleep(0.5)
-
--- name: release
--- Give it back.
-SELECT pg_advisory_unlock(hashtextextended('ledgerfill history of segment ' || %(first)s::int4, 0))
-
 -- name: complete
 -- Every index is there.
 UPDATE ledgerfill.history_segments SET indexed = true WHERE first = %(first)s
