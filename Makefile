@@ -49,7 +49,7 @@ bench: install
 	$(BIN)/ledgerfill bench $(BENCH)
 
 benchmarks: install
-	@for name in decode worker prove commit plugin latency short run; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in decode worker prove commit plugin protocols latency short run; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 demo: install
 	@tools/demo.sh
