@@ -152,7 +152,9 @@ class _Migration(Job):
             if [gap.ledgers for gap in plan.gaps] != [gap.ledgers for gap in gaps]:
                 plan = make_plan(self._settings, self._source, gaps)
             last = gaps[-1].ledgers.last if gaps else self._source.wanted.last
-            self._plan = replace(plan, grows=not self._until_tip and last == self._source.wanted.last)
+            at_tip = last == self._source.wanted.last
+            together = leg.gap is None or len(leg.protocols) == len(self._left)  # else others would be left behind
+            self._plan = replace(plan, grows=at_tip and together and not self._until_tip)
             finish = super().work(self._plan, this, scribe)
             if finish.outcome != "success" and not isinstance(finish.error, HandedOff | FallenOut):
                 return finish
