@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from handover import Handover
 from scenario import scenario
+from store import Store
 from world import World
 
-from pipeline import commit_queue, coordinator
+from pipeline import commit_queue, coordinator, live, migrate
 from pipeline.chunk import Attempt, Chunk
 from pipeline.events import Grown
 from pipeline.reorder import ReorderBuffer
 from pipeline.segments import SEGMENT_LEDGERS, SegmentQueue
 from pipeline.stall import GiveUp, Late, Patience, Split, TryAgain, after_failure
+from pipeline.store import cursors
+from pipeline.store.cursors import Kind, read
+from pipeline.store.gates import LiveSwap
+from pipeline.store.legs import Leg, next_leg
+from pipeline.store.swap import StretchSwap, Swap
 from pipeline.supply import Supply
 from pipeline.window import Window
+from workers.protocols import Protocol
 
 SEEDS = 600
+HANDOVERS = 60
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -107,6 +118,77 @@ def test_the_simulation_notices(canary: Patch, cry: str, monkeypatch: pytest.Mon
     canary(monkeypatch)
     with pytest.raises((AssertionError, ValueError), match=cry):
         simulate(SEEDS)
+
+
+def hand_off_without_evidence(patch: pytest.MonkeyPatch) -> None:
+    def at_the_tip(conn: Any, ids: Collection[str], kind: Kind, last: int) -> list[str]:
+        return [each for each in ids if next(iter(read(conn, [cursors.key(each, kind)]).values())).value >= last]
+
+    patch.setattr(cursors, "taken_over", at_the_tip)
+
+
+def swap_wherever_a_cursor_stands(patch: pytest.MonkeyPatch) -> None:
+    def swap(store: Store, names: dict[str, Any]) -> list[tuple]:
+        store.cursors[names["key"]] = (names["last"], names["last_hash"], names["job"], names["run_id"])
+        return [()]
+
+    patch.setattr(Store, "_swap", swap)
+
+
+def forget_what_has_landed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Swap, "landed", lambda *_: False)
+
+
+def go_past_live_ingestion(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(migrate, "tip", lambda store: store.last + 1)
+
+
+def serve_no_gate(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(live, "served", lambda *_: ())
+
+
+def write_where_the_cursor_is_another_s(patch: pytest.MonkeyPatch) -> None:
+    def carry_out(swap: LiveSwap, conn: Any, epoch: int) -> None:
+        StretchSwap.carry_out(swap, conn, epoch)
+        swap._open = [*swap._gates]
+
+    patch.setattr(LiveSwap, "carry_out", carry_out)
+
+
+def go_on_with_all_protocols(patch: pytest.MonkeyPatch) -> None:
+    def together(conn: Any, kind: Kind, protocols: Collection[Protocol], last: int) -> Leg:
+        return replace(next_leg(conn, kind, protocols, last), protocols=tuple(protocols))
+
+    patch.setattr(migrate, "next_leg", together)
+
+
+def see_no_handoff(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cursors, "taken_over", lambda *_: [])
+
+
+@pytest.mark.parametrize(
+    ("canary", "cry"),
+    [
+        (hand_off_without_evidence, "is handed off, and migrate"),
+        (swap_wherever_a_cursor_stands, "is next"),
+        (forget_what_has_landed, "ends by CursorElsewhere|ends by CursorMoved"),
+        (go_past_live_ingestion, "are past ledger"),
+        (serve_no_gate, "no end after"),
+        (write_where_the_cursor_is_another_s, "is next"),
+        (go_on_with_all_protocols, "ends by Cursor"),
+        (see_no_handoff, "no end after"),
+    ],
+)
+def test_the_simulation_of_a_handover_notices(canary: Patch, cry: str, monkeypatch: pytest.MonkeyPatch):
+    """Without a rule of the handoff two write one ledger, nobody does, or nobody ends, and that is named."""
+    canary(monkeypatch)
+    with pytest.raises(AssertionError, match=cry):
+        hand_over(HANDOVERS)
+
+
+def hand_over(seeds: int) -> None:
+    for seed in range(seeds):
+        Handover(seed).run()
 
 
 def simulate(seeds: int) -> None:

@@ -15,7 +15,17 @@ from random import Random
 from checks import Checks
 from scenario import SLOWEST, Scenario, scenario, true_hash
 
-from pipeline.actions import Action, Commit, CompleteSegment, Discard, Dispatch, Finish, KillWorker, StartWorker
+from pipeline.actions import (
+    Action,
+    Commit,
+    CompleteSegment,
+    Discard,
+    Dispatch,
+    Finish,
+    KillWorker,
+    ReadyChunk,
+    StartWorker,
+)
 from pipeline.coordinator import Coordinator
 from pipeline.errors import BackfillError
 from pipeline.events import (
@@ -55,20 +65,19 @@ class SimWorker:
 class World:
     """Carries out a coordinator's actions and delivers what comes of them, late, twice, or never."""
 
-    def __init__(self, what: Scenario, trace: Callable[[str], object] = lambda _: None) -> None:
-        """Set a scenario up; `trace` is called with a line for each event and action."""
+    def __init__(self, what: Scenario, trace: Callable[[str], object] = lambda _: None, now: float = 1000.0) -> None:
+        """Set a scenario up on a clock that does not begin at 0; `trace` gets a line for each event and action."""
         self.what, self.trace = what, trace
         self.draw = Random(what.seed ^ 0x5EED)
         segments = SegmentQueue([gap.ledgers for gap in what.plan.gaps], what.due)
         self.coordinator = Coordinator(what.plan, what.config, result_dir="/results", segments=segments)
         self.checks = Checks(what)
-        self.now = 1000.0  # a clock that does not begin at 0
-        self.began = self.now
+        self.now = self.began = now
         self.agenda: list[tuple[float, int, Callable[[], Event | None]]] = []
         self.order = count()
         self.outside = 0  # how much of the agenda comes from outside
         self.workers: dict[int, SimWorker] = {}
-        self.commits: list[LedgerRange] = []
+        self.commits: list[ReadyChunk] = []
         self.commits_done = 0
         self.commit_free = self.complete_free = self.now
         self.segments_done, self.segments_over = 0, False
@@ -94,6 +103,13 @@ class World:
         assert self.coordinator.next_wake(self.now) is None, "it wants to wake up after the end"
         self.checks.at_the_end(self.finish, self.files)
         return self.finish
+
+    @property
+    def next_at(self) -> float:
+        """When the next thing happens, or the coordinator wants to be woken."""
+        wake = self.coordinator.next_wake(self.now)
+        times = [] if wake is None else [self.now + wake]
+        return min(times + [at for at, *_ in self.agenda[:1]])
 
     def step(self) -> None:
         """Let the next thing happen, or the time pass to when the coordinator wants to be woken."""
@@ -144,7 +160,7 @@ class World:
                     self.die(self.workers[number], "killed")
                 case Commit(chunk):
                     assert chunk.path in self.files, f"{chunk.path} is gone before its commit"
-                    self.commit(chunk.ledgers)
+                    self.commit(chunk)
                 case CompleteSegment(segment):
                     self.complete_free = max(self.complete_free, self.now) + self.draw.choice([0.01, 1.0, 20.0])
                     self.later(self.complete_free - self.now, lambda segment=segment: self.completed(segment))
@@ -268,22 +284,29 @@ class World:
 
     # Commits
 
-    def commit(self, ledgers: LedgerRange) -> None:
+    def commit(self, chunk: ReadyChunk) -> None:
         """A transaction begins after the one before it."""
-        self.commits.append(ledgers)
+        self.commits.append(chunk)
         self.commit_free = max(self.commit_free, self.now) + self.draw.uniform(0, self.what.commit_s)
         self.later(self.commit_free - self.now, self.commit_answer)
 
     def commit_answer(self) -> Event | None:
-        """The database answers; after a failure it never does again."""
+        """The database answers, unless it is in doubt; after a failure it never does again."""
         if not self.commits:
             return None
-        if self.commits_done == self.what.faults.commit_fails_after:
+        answer = self.write(self.commits[0])
+        if isinstance(answer, CommitFailed):
             self.commits.clear()
+        elif answer:
+            del self.commits[0]
+        return answer
+
+    def write(self, chunk: ReadyChunk) -> Committed | CommitFailed | None:
+        """A transaction ends."""
+        if self.commits_done == self.what.faults.commit_fails_after:
             return CommitFailed(BackfillError("the database said no"))
         self.commits_done += 1
-        ledgers = self.commits.pop(0)
-        return Committed(ledgers, {"ledgers": len(ledgers)})
+        return Committed(chunk.ledgers, {"ledgers": len(chunk.ledgers)})
 
     # Segments
 

@@ -1,0 +1,64 @@
+"""Live ingestion and migrations that start anywhere: one writer a ledger, and everything ends in the hands of live."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import cache
+
+import pytest
+from handover import Handover
+
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "8000")) // 40
+SEEDS_A_TEST = 25
+PROBES = {
+    "HandedOff",
+    "CursorTaken",
+    "handed off",
+    "refused by a lock",
+    "killed",
+    "killed while it commits",
+    "landed before",
+    "landed behind its process",
+    "lost behind its process",
+    "landed while somebody looks",
+    "backfill moves the frontier",
+    "ended at the tip",
+    "grown at the tip",
+    "interrupted at the tip",
+    "completed at the tip",
+    "completed when it is passed",
+}
+
+
+@cache
+def simulate(seed: int) -> Counter[str]:
+    """Run one seed, and say how to see it again when it fails."""
+    handover = Handover(seed)
+    try:
+        handover.run()
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error!r}; see python tests/simulation/handover.py {seed}") from error
+    return handover.probes
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
+def test_one_writer_a_ledger(first: int):
+    """Whoever starts when, is killed or hears no answer: each ledger is written once, and live takes over."""
+    for seed in range(first, first + SEEDS_A_TEST):
+        simulate(seed)
+
+
+def test_a_handover_replays_exactly():
+    """The same seed gives the same runs of every job, event by event."""
+    traces: list[list[str]] = [[], []]
+    for trace in traces:
+        Handover(3, trace.append).run()
+    assert traces[0] == traces[1]
+    assert len(traces[0]) > 100
+
+
+def test_every_way_to_hand_over_is_seen():
+    """The seeds reach what the rules of the handoff are about."""
+    hit = {probe for seed in range(4 * SEEDS_A_TEST) for probe, count in simulate(seed).items() if count}
+    assert hit >= PROBES, f"never seen: {PROBES - hit}"
