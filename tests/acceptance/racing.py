@@ -168,7 +168,7 @@ class Race:
         assert racer.running is not None
         said = "".join(racer.running.process.communicate())
         code = racer.running.process.returncode
-        racer.running, racer.at = None, now + self.draw.rnd.uniform(0, 0.5)
+        racer.running, racer.at = None, now + self.draw.rnd.uniform(0, 0.5 if racer.killed else 2)
         racer.codes.append(code)
         if racer.killed and code == -signal.SIGKILL:
             return
