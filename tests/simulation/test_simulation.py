@@ -10,7 +10,7 @@ import pytest
 from scenario import scenario
 from world import World
 
-SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "8000"))
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "6000"))
 SEEDS_A_TEST = 1000
 PROBES = {
     "success",
