@@ -270,6 +270,8 @@ class Coordinator:
         if isinstance(self._error, Interrupted):
             self._finish("interrupted", error)
         else:
+            if self._segments.busy:  # indexes may take long
+                self._queue.forget()
             self._wind_down(error)
 
     # What follows from the state
@@ -340,7 +342,8 @@ class Coordinator:
         """Let go of a chunk; a worker that is still at it may go on, its result is superseded."""
         self._window.close(chunk)
         chunk.attempts.clear()
-        self._discard_result(chunk)
+        if chunk.result:
+            self._discard(chunk.result.attempt.path)
 
     def _kill(self, worker: Worker, reason: str, now: float) -> None:
         self._actions.append(KillWorker(worker.number, reason))
@@ -371,14 +374,10 @@ class Coordinator:
                 self._actions.append(KillWorker(worker.number, "the run ends"))
             for attempt in worker.tasks:
                 self._discard(attempt.path)
-        for chunk in self._window:
-            self._discard_result(chunk)
+        for result in filter(None, [chunk.result for chunk in self._window]):
+            self._discard(result.attempt.path)
         self._finished = True
         self._actions.append(Finish(outcome, error))
-
-    def _discard_result(self, chunk: Chunk) -> None:
-        if chunk.result:
-            self._discard(chunk.result.attempt.path)
 
     def _discard(self, path: str) -> None:
         self._actions.append(Discard(path))

@@ -6,7 +6,7 @@ from by_hand import CORRUPT, Run, commits, completions, handed_out, of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.actions import Commit, Finish, StartWorker
+from pipeline.actions import Commit, Discard, Finish, StartWorker
 from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted
 from pipeline.events import Interrupt, WorkerDied
 from pipeline.segments import SEGMENT_LEDGERS, Segment
@@ -139,6 +139,20 @@ def test_the_segment_of_the_tip_is_completed_once_and_rows_wait_for_it():
     assert run.coordinator.snapshot(run.now).at_tip
     assert completions(run.end()) == [Segment(0)]
     assert run.completed(Segment(0)) == [Finish("success")]
+
+
+def test_an_interrupt_does_not_wait_for_indexes():
+    """What waits for the indexes of the tip is let go of, since they may take long: the next run brings it."""
+    run = Run((10, 10), tip=10, due=())
+    run.up(1)
+    run.done(1)
+    run.committed(10, 10)
+    run.grow(11, 12)
+    run.done(2)
+    ended = run.tell(Interrupt(15))
+    assert Discard("/r/2") in ended
+    assert isinstance(ended[-1], Finish)
+    assert ended[-1].outcome == "interrupted"
 
 
 def test_a_segment_that_the_tip_has_passed_is_completed_again():
