@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -281,7 +281,7 @@ def test_only_the_newest_are_kept(ledgerfill: Program, core_lake: Path, tmp_path
     ended_well(ledgerfill, "setup", *BOTH)
     migration = ledgerfill.start(*HISTORY, "--source", other, *BOTH, "--chunk-ledgers", 1, "--workers", 1)
     wait_for(lambda: cursor(ledgerfill, "history") == (stuck_at or BEGIN + 11) - 1)
-    with stopped(migration):
+    with stopped(migration) if stuck_at else nullcontext():  # at a hole it holds no lock that would stop others, too
         lake.reach(END - 4)
         wait_until_held(ledgerfill, running, (END - 4 - KEPT + 1, END - 4))
     if stuck_at:
