@@ -169,7 +169,7 @@ def _growth(draw: Random, plan: Plan) -> tuple[Plan, Growth]:
     last, grown = plan.wanted.last, list[Gap]()
     for _ in range(draw.randint(0, 6)):
         first = last + 1 + draw.choice([0] * 9 + [3])
-        last = first + draw.choice([0, 0, 0, 2, 19, 69])
+        last = first + draw.choice([0, 0, 0, 2, 19, 99])
         seams = {"below": true_hash(first - 1), "above": true_hash(last)} if draw.random() < 0.7 else {}
         grown.append(Gap(ledgers=LedgerRange(first, last), **seams))
     times = sorted(draw.choice([draw.uniform(0, 3), draw.uniform(0, 40)]) for _ in [*grown, None])
