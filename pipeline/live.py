@@ -66,9 +66,11 @@ def run(settings: LiveSettings, observer: Observer) -> RunReport:
     with ExitStack() as stack:
         conn = stack.enter_context(closing(database.connect()))
         first = _first(settings, held := stretches.held(conn))
-        known = settings.model_copy(update={"start_ledger": first or FIRST_CLOSED})
-        opened = stack.enter_context(source.opened(known, database.home))
+        every = settings.model_copy(update={"start_ledger": FIRST_CLOSED})  # where to begin, the store knows
+        opened = stack.enter_context(source.opened(every, database.home))
         newest = max([opened.wanted.last, *(each.ledgers.last for each in held)])  # the source may be behind
+        if first is not None and first > newest:
+            raise Refused(f"--start-ledger {first} is beyond the newest ledger of the source, {newest}")
         opened = replace(opened, wanted=LedgerRange(first or newest, newest))
         network.check(conn, opened.network_passphrase)
         check_trusted(settings, opened.wanted)

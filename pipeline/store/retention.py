@@ -36,15 +36,15 @@ def trim(conn: psycopg.Connection, first: int) -> None:
                 with _dropping(conn, segment, TABLES):
                     _forget(conn, segment.past)
         oldest = stretches.oldest(conn)
+        for query, tables in (("below", TABLES), ("history_below", (state_changes.TABLE,))):
+            for segment in _below(conn, query, min(oldest, first)):  # emptied the last time: readers may be old
+                with _dropping(conn, segment, tables):
+                    pass
         for cut in (*range(oldest + _STEP, first, _STEP), *([first] if oldest < first else [])):
             with conn.transaction():
                 _clear(conn, cut, TABLES)
                 _forget(conn, cut)
                 _clear(conn, cut, (state_changes.TABLE,))
-        for query, tables in (("below", TABLES), ("history_below", (state_changes.TABLE,))):
-            for segment in _below(conn, query, first):
-                with _dropping(conn, segment, tables):
-                    pass
     except psycopg.errors.LockNotAvailable:
         logger.info("tables of ledgers below %s are in use: they are dropped later", first)
 
