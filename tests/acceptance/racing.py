@@ -25,10 +25,10 @@ SEP41, SEP50 = ("--protocol-id", "SEP41"), ("--protocol-id", "SEP50")
 KINDS = {"history": ("migrate", "history"), "current_state": ("migrate", "current-state", "--start-ledger", 2)}
 FEW = ("--workers", 1, "--connections", 1)
 END_S = 200.0
+STILL_S = 3.0  # without a move: who lost a swap may have ended at the tip
 RESERVE = 40  # ledgers that appear only when everybody has caught up, so that live ingestion can take over
 STANDING = """
-    SELECT coalesce(min(value), 0), (SELECT max(last) FROM ledgerfill.ledger_stretches), count(*)
-    FROM ledgerfill.ingest_store
+    SELECT coalesce(min(value), 0), (SELECT max(last) FROM ledgerfill.ledger_stretches) FROM ledgerfill.ingest_store
 """
 
 
@@ -103,7 +103,8 @@ class Race:
             Racer((*command, *flags), at) for command, at in zip(self.draw.migrations, self.draw.starts, strict=True)
         ]
         self._bursts, self._kills = list(self.draw.bursts), sorted(self.draw.kills)
-        self._began = self._grown = time.monotonic()
+        self._began = self._moved = time.monotonic()
+        self._standing: tuple[object, ...] = ()
 
     def run(self) -> None:
         """Race until every migration has handed over, and live ingestion is at the end of the lake."""
@@ -121,7 +122,7 @@ class Race:
 
     def _step(self, now: float) -> None:
         while self._bursts and self._bursts[0][0] <= now:
-            self._grow(self._bursts.pop(0)[1])
+            self.lake.reach(self._bursts.pop(0)[1])
         for racer in self.racers:
             if racer.running and racer.running.ended():
                 self._ended(racer, now)
@@ -130,23 +131,22 @@ class Race:
         if self._kills and self._kills[0][0] <= now:
             self._kill(self._kills.pop(0)[1])
         if not self._bursts and self.lake.newest < self._last and self._caught_up():
-            self._grow(self.lake.newest + 1)
-
-    def _grow(self, newest: int) -> None:
-        self.lake.reach(newest)
-        self._grown = time.monotonic()
+            self.lake.reach(self.lake.newest + 1)
+            self._moved = time.monotonic()
 
     def _caught_up(self) -> bool:
-        """Return whether all stand at the newest ledger, or have had their time to; without migrations, at once."""
+        """Return whether all stand at the newest ledger, or nobody gets on; without migrations, at once."""
         if all(each.done for each in self.racers[1:]):
             return True
-        lowest, tip, _ = self._conn.execute(STANDING).fetchone() or (0, 0, 0)
-        return lowest == tip == self.lake.newest or time.monotonic() - self._grown > 3
+        standing, now = self._conn.execute(STANDING).fetchone() or (), time.monotonic()
+        if standing != self._standing:
+            self._standing, self._moved = standing, now
+        return standing == (self.lake.newest, self.lake.newest) or now - self._moved > STILL_S
 
     def _over(self) -> bool:
         if not all(each.done for each in self.racers[1:]) or self.lake.newest < self._last:
             return False
-        return (self._conn.execute(STANDING).fetchone() or ())[:2] == (self._last, self._last)
+        return (self._conn.execute(STANDING).fetchone() or ()) == (self._last, self._last)
 
     def _kill(self, victim: str) -> None:
         """Kill one of those who run, or one of their workers; nobody is spared but by chance."""
