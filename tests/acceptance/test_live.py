@@ -287,6 +287,7 @@ def test_only_the_newest_are_kept(ledgerfill: Program, core_lake: Path, tmp_path
     if stuck_at:
         time.sleep(2)  # in which it looks, and finds that what it knew as the newest has fallen out
         other.bring(stuck_at)
+    wait_for(lambda: cursor(ledgerfill, "history") == lake.newest)  # from here on live ingestion takes over
     while lake.newest < END:
         lake.reach(lake.newest + 1)
         wait_until_held(ledgerfill, running, (lake.newest - KEPT + 1, lake.newest))
