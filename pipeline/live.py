@@ -21,7 +21,7 @@ from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.classification import Classifier
 from pipeline.config import LiveSettings
-from pipeline.errors import BackfillError, CursorTaken, Refused
+from pipeline.errors import BackfillError, CursorTaken, HandedOff, Refused
 from pipeline.events import Ended, Grown
 from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan, missing
@@ -131,7 +131,8 @@ class _Live(Job):
 
     def plan(self) -> Plan:
         """Return a plan of what is not done, which grows."""
-        return replace(super().plan(), grows=not self._until_tip)
+        plan = super().plan()
+        return plan if self._until_tip else plan.growing()
 
     def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
         """Return what the store lacks of the range by its books, and by looking of what this run has brought."""
@@ -170,6 +171,7 @@ class _Live(Job):
                 finish = super().work(self.plan() if self._again else plan, this, scribe)
                 self._again = True
                 taken = isinstance(finish.error, CursorTaken) and finish.error.job == "backfill"
+                taken |= isinstance(finish.error, HandedOff)  # to a run before this one, whose last commit came late
                 if not taken and (self._until_tip or finish.outcome != "success"):
                     with suppress(psycopg.Error):  # else it is trimmed by whoever looks next
                         self._trim(self._conn, step=1)

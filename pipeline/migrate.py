@@ -154,7 +154,7 @@ class _Migration(Job):
             last = gaps[-1].ledgers.last if gaps else self._source.wanted.last
             at_tip = last == self._source.wanted.last
             together = leg.gap is None or len(leg.protocols) == len(self._left)  # else others would be left behind
-            self._plan = replace(plan, grows=at_tip and together and not self._until_tip)
+            self._plan = plan.growing() if at_tip and together and not self._until_tip else plan
             finish = super().work(self._plan, this, scribe)
             if finish.outcome != "success" and not isinstance(finish.error, HandedOff | FallenOut):
                 return finish

@@ -14,6 +14,7 @@ from pipeline.segments import SEGMENT_LEDGERS
 from workers.messages import LedgerRange
 
 OBJECT_BYTES = 128 << 10  # of a pubnet ledger as stored; assumed where nothing was sampled
+TARGET_BYTES = 16 << 20  # of a chunk as stored, where the range is long
 CHUNKS_A_WORKER = 4  # at least, where the range has that many objects
 SHARES_OF_REST = 16  # of what is left up to an end that moves, a chunk takes one: so the last are of one ledger
 
@@ -76,7 +77,7 @@ class CostModel:
 class ChunkSize:
     """Where a chunk may end; `ValueError` for a size that is none."""
 
-    target_bytes: int = 16 << 20  # stored bytes
+    target_bytes: int = TARGET_BYTES  # stored bytes
     most_ledgers: int = 2000
     exact_ledgers: int | None = None  # `--chunk-ledgers`: instead of a cost
     ledgers_per_object: int = 1
@@ -127,6 +128,10 @@ class Plan:
     def first(self) -> int | None:
         """The first missing ledger; None when the range is done already."""
         return self.gaps[0].ledgers.first if self.gaps else None
+
+    def growing(self) -> Plan:
+        """Return this with an end that moves: how large its chunks are does not follow from what it has now."""
+        return replace(self, grows=True, size=replace(self.size, target_bytes=TARGET_BYTES))
 
     def grown(self, gap: Gap) -> Plan:
         """Return this with one more gap at its end, or with a longer last one where `gap` goes on from that."""

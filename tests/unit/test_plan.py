@@ -108,6 +108,14 @@ def test_chunks_shrink_to_one_object_near_an_end_that_grows(plan: Plan):
         assert one_object or chunk.last < end - 16
 
 
+def test_an_end_that_moves_far_is_reached_in_large_chunks():
+    """A plan that had nothing to do when it was made cuts what comes by its cost, as any other does."""
+    size = ChunkSize().for_workers(2, stored_bytes=0)
+    plan = Plan(wanted=LedgerRange(2, 100), gaps=(), cost=CostModel([(2, 1000)]), size=size).growing()
+    plan = plan.grown(Gap(ledgers=LedgerRange(101, 100_100)))
+    assert len(plan.chunk_at(101)) == ChunkSize().most_ledgers
+
+
 @given(st.integers(1, 50), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=8))
 def test_growth_joins_what_goes_on(first: int, growth: list[tuple[int, int]]):
     """However an end grows, the gaps are those of the whole at once: neighbours as one, with the seams of its ends."""
