@@ -30,7 +30,7 @@ from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import tip
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
-from pipeline.store import books, gaps, locks, network, retention, segments, state_changes, stretches
+from pipeline.store import books, contracts, gaps, locks, network, retention, segments, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import permitted
 from pipeline.store.cursors import JOBS
@@ -114,7 +114,10 @@ class _Live(Job):
     ) -> None:
         """Look at what is done already."""
         self._until_tip, self._keep = settings.until_tip, settings.retention_ledgers
-        self._protocols = Classifier().protocols
+        classifier = Classifier()
+        for each in contracts.set_up(conn):
+            classifier.protocol(each.id)  # without it, what this protocol makes of ledgers would be missed
+        self._protocols = classifier.protocols
         self._gates: tuple[Gate, ...] = ()
         self._again = False
         self._listed = self._heard = time.monotonic()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import psycopg
 import pytest
 import zstandard
 from growing import GrowingLake
@@ -223,6 +224,19 @@ def test_what_others_bring_after_a_handoff_is_said(ledgerfill: Program, lake: Gr
     lake.reach(LAST)
     assert "another run" not in ledgerfill("live", "--source", lake, "--until-tip").stderr
     assert list(state(ledgerfill)) == list(fold(core_ledgers(shared))[1:])
+
+
+def test_a_protocol_without_its_plug_in_is_refused(ledgerfill: Program, lake: GrowingLake):
+    """What a protocol makes of ledgers would be missed without the plug-in: live ingestion does not begin."""
+    lake.reach(10)
+    ended_well(ledgerfill, "live", "--source", lake, "--until-tip")
+    with psycopg.connect(ledgerfill.database) as conn:
+        conn.execute("INSERT INTO ledgerfill.protocols (id, claims_assets) VALUES ('GONE', false)")
+    lake.reach(11)
+    ended = ledgerfill("live", "--source", lake, "--until-tip")
+    assert ended.returncode == 2
+    assert "no plug-in for protocol GONE is installed: there are SEP41, SEP50" in ended.stderr
+    assert held(ledgerfill.database) == [(10, 10)]
 
 
 def test_it_begins_where_it_is_told(ledgerfill: Program, lake: GrowingLake):
