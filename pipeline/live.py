@@ -175,8 +175,10 @@ class _Live(Job):
                 self._again = True
                 taken = isinstance(finish.error, CursorTaken) and finish.error.job == "backfill"
                 taken |= isinstance(finish.error, HandedOff)  # to a run before this one, whose last commit came late
-                if not taken and (self._until_tip or finish.outcome != "success"):
-                    with suppress(psycopg.Error):  # else it is trimmed by whoever looks next
+                if finish.outcome != "success" and not taken:
+                    return finish  # at once: what has fallen out meanwhile goes when somebody looks again
+                if finish.outcome == "success" and self._until_tip:
+                    with suppress(psycopg.Error):  # likewise
                         self._trim(self._conn, step=1)
                     return finish
 
