@@ -116,7 +116,7 @@ def test_the_fold_is_the_truth_of_the_lake(whole: Path, folded: Future[str]):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_every_ledger_is_written_once_by_one(
+def test_each_ledger_has_one_writer_in_every_race(
     seed: int, folded: Future[str], races: dict[int, Future[Race]], drop_database: Callable[[str], None]
 ):
     """However live ingestion and migrations meet and are killed: no gap, no overlap, and what a serial fold says."""
@@ -141,4 +141,4 @@ def check_moves(moves: list[tuple[int, int, str, int]]) -> None:
     assert all(value <= tip for _, value, _, tip in moves), "a migration was ahead of live ingestion"
 
 
-THE_TEST = test_every_ledger_is_written_once_by_one.__name__
+THE_TEST = test_each_ledger_has_one_writer_in_every_race.__name__
