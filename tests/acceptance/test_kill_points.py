@@ -137,11 +137,11 @@ class Job:
 
 JOBS = {
     "backfill": Job(("backfill", "--start-ledger", FIRST, "--end-ledger", LAST), 200),
-    "history": Job(("migrate", "history", *BOTH, "--until-tip"), 35, (filled, LAST), "history"),
+    "history": Job(("migrate", "history", *BOTH, "--until-tip"), 20, (filled, LAST), "history"),
     "state": Job(
-        ("migrate", "current-state", *BOTH, "--until-tip", "--start-ledger", FIRST), 35, (filled, LAST), "current_state"
+        ("migrate", "current-state", *BOTH, "--until-tip", "--start-ledger", FIRST), 20, (filled, LAST), "current_state"
     ),
-    "live": Job(("live", "--until-tip"), 45, (migrated, HALF)),
+    "live": Job(("live", "--until-tip"), 30, (migrated, HALF)),
 }
 
 
