@@ -11,7 +11,7 @@ from scenario import scenario
 from side_by_side import simulated
 from world import World
 
-SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "6000"))
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "4000"))
 SEEDS_A_TEST = 1000
 PROBES = {
     "success",
