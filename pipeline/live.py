@@ -64,10 +64,10 @@ def run(settings: LiveSettings, observer: Observer) -> RunReport:
         raise Refused("a stream ends: live ingestion follows a lake")
     database = Database(settings)
     with ExitStack() as stack:
-        conn = stack.enter_context(closing(database.connect()))
-        first = _first(settings, held := stretches.held(conn))
         every = settings.model_copy(update={"start_ledger": FIRST_CLOSED})  # where to begin, the store knows
         opened = stack.enter_context(source.opened(every, database.home))
+        conn = stack.enter_context(closing(database.connect()))
+        first = _first(settings, held := stretches.held(conn))
         newest = max([opened.wanted.last, *(each.ledgers.last for each in held)])  # the source may be behind
         if first is not None and first > newest:
             raise Refused(f"--start-ledger {first} is beyond the newest ledger of the source, {newest}")

@@ -94,6 +94,14 @@ def test_it_ends_at_the_tip_where_that_is_asked_for(ledgerfill: Program, lake: G
     assert "nothing to do" in ended_well(ledgerfill, "live", "--source", lake, "--until-tip")
 
 
+def test_a_lake_that_is_not_there_leaves_no_store(ledgerfill: Program, tmp_path: Path):
+    """Who mistypes the lake is told so before anything is made in the database."""
+    ended = ledgerfill("live", "--source", tmp_path / "nowhere")
+    assert (ended.returncode, ended.stderr) == (2, f"ledgerfill: no folder {tmp_path}/nowhere\n")
+    with psycopg.connect(ledgerfill.database) as conn:
+        assert conn.execute("SELECT to_regnamespace('ledgerfill')").fetchone() == (None,)
+
+
 def test_a_second_one_is_refused(ledgerfill: Program, lake: GrowingLake):
     """One live ingestion a store: the second ends with 3 and names the first."""
     lake.reach(20)
