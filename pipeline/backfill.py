@@ -8,15 +8,13 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from uuid import UUID
 
-import psycopg
-
 from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import Finish, ReadyChunk
 from pipeline.config import BackfillSettings
 from pipeline.errors import HandedOff
-from pipeline.job import Job, account_of
-from pipeline.plan import Gap, Plan, missing
+from pipeline.job import BaseTables, account_of
+from pipeline.plan import Plan
 from pipeline.planning import check_disk, check_held, check_trusted
 from pipeline.progress.report import Observer, RunReport
 from pipeline.store import books, gaps, network, segments, stretches
@@ -63,11 +61,10 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
         return report
 
 
-class _Backfill(Job):
+class _Backfill(BaseTables):
     """The base tables: what they lack of a range."""
 
     sections = (*TABLES, *CONTRACTS)
-    completes = True
 
     def set_right(self, this: Run, absent: Sequence[LedgerRange]) -> Plan:
         """Begin with ledgers out of the books that these claim wrongly."""
@@ -81,20 +78,9 @@ class _Backfill(Job):
             )
         return plan
 
-    def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
-        """Return what the stretches lack of the range."""
-        return stretches.gaps(conn, self._source.wanted)
-
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of a stretch."""
         return StretchSwap(chunk, run, commit_id)
-
-    def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
-        """Return what the store lacks of the range by its books, and by looking of what this run has brought."""
-        wanted = self._source.wanted
-        by_books = [gap.ledgers for gap in stretches.gaps(conn, wanted)]
-        by_looking = [hole for part in self._account.ledgers for hole in gaps.holes(conn, part)]
-        return missing(wanted, missing(wanted, (*by_books, *by_looking)))  # each once: they may overlap
 
     def report(self, finish: Finish, lacks: tuple[LedgerRange, ...]) -> RunReport:
         """Return the report; handed off where live ingestion has brought what this run had yet to bring."""

@@ -211,6 +211,11 @@ class JobSettings(SourceSettings, StoreSettings, EngineSettings):
     end_ledger: Ledger | None = None  # None: the newest of the source
     report: Path | None = None
 
+    @property
+    def start_given(self) -> int | None:
+        """The first ledger that was asked for, if any."""
+        return self.start_ledger if "start_ledger" in self.model_fields_set else None
+
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if self.end_ledger is not None and self.end_ledger < self.start_ledger:
@@ -228,11 +233,6 @@ class BackfillSettings(JobSettings):
 
     start_ledger: Ledger = 1  # not given: the lowest of the store, with `fill_gaps` alone
     fill_gaps: bool = False  # the range is that of the gaps, and what the books claim wrongly is filled as well
-
-    @property
-    def start_given(self) -> int | None:
-        """The first ledger that was asked for, if any."""
-        return self.start_ledger if "start_ledger" in self.model_fields_set else None
 
     @model_validator(mode="after")
     def _begins_somewhere(self) -> Self:
@@ -306,11 +306,6 @@ class MigrateSettings(JobSettings):
     protocol_ids: Annotated[tuple[ProtocolId, ...], BeforeValidator(_ids)] = Field(alias="protocol_id", min_length=1)
     until_tip: bool = False
 
-    @property
-    def start_given(self) -> int | None:
-        """The first ledger that was asked for, if any."""
-        return self.start_ledger if "start_ledger" in self.model_fields_set else None
-
 
 class LiveSettings(JobSettings):
     """`live`: its range is from where the store ends to the newest ledger of the source, which moves."""
@@ -320,11 +315,6 @@ class LiveSettings(JobSettings):
     start_ledger: Ledger = 1  # not given: where the store ends, and in an empty one the newest of the source
     until_tip: bool = False
     retention_ledgers: Count | None = None  # None: everything is kept
-
-    @property
-    def start_given(self) -> int | None:
-        """The first ledger that was asked for, if any."""
-        return self.start_ledger if "start_ledger" in self.model_fields_set else None
 
 
 class HistorySettings(MigrateSettings):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from pipeline.events import Ended, Event, Grown
+from pipeline.mailbox import Mailbox
 
 LOOK_S = 1.0  # between two looks
 _END_S = 3.0  # for a look that is under way when the run ends
@@ -21,18 +20,16 @@ class Follower:
     def __init__(self, look: Look | None) -> None:
         """Begin to look, after the first second."""
         self._look = look
-        self._told: deque[Event] = deque()
+        self._told = Mailbox()
+        self.readable = self._told.readable
         self._closing = threading.Event()
-        self.readable, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
         if look is not None:
             self._thread.start()
 
     def events(self) -> Iterator[Event]:
         """Iterate over what has come since the last call; `readable` has a byte for each."""
-        while self._told:
-            os.read(self.readable, 1)
-            yield self._told.popleft()
+        return self._told.taken()
 
     def close(self) -> None:
         """Look no more; a look that hangs is left to itself."""
@@ -40,8 +37,7 @@ class Follower:
         if self._thread.ident is not None:
             self._thread.join(_END_S)
         if not self._thread.is_alive():  # else it may still write to the pipe
-            os.close(self.readable)
-            os.close(self._wake)
+            self._told.close()
 
     def _run(self) -> None:
         assert self._look is not None  # noqa: S101 - else it is not started
@@ -52,5 +48,4 @@ class Follower:
             except Exception as error:  # a thread's outermost door: the run ends with it
                 told = Ended(error)
             if told is not None:
-                self._told.append(told)
-                os.write(self._wake, b"\0")
+                self._told.put(told)

@@ -25,7 +25,7 @@ from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
 from pipeline.seams import check_seams
 from pipeline.segments import Segment
 from pipeline.source import OpenSource
-from pipeline.store import books, network, segments
+from pipeline.store import books, gaps, network, segments, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import Limits
 from pipeline.store.database import Database
@@ -251,3 +251,20 @@ class Job(ABC):
             window_chunks=settings.window_chunks,
             window_bytes=settings.window_bytes,
         )
+
+
+class BaseTables(Job):
+    """A job that fills what the base tables lack of its range."""
+
+    completes = True
+
+    def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
+        """Return what the stretches lack of the range."""
+        return stretches.gaps(conn, self._source.wanted)
+
+    def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
+        """Return what the store lacks of the range by its books, and by looking of what this run has brought."""
+        wanted = self._source.wanted
+        brought = (part for each in self._account.ledgers if (part := each.overlap(wanted)))  # some may not be kept
+        by_looking = (hole for part in brought for hole in gaps.holes(conn, part))
+        return missing(wanted, missing(wanted, (*self._lacks(conn), *by_looking)))  # each once: they may overlap

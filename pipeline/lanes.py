@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from pipeline.events import Event
+from pipeline.mailbox import Mailbox
 
 logger = logging.getLogger(__name__)
 _GRACE_S, _AT_ONCE_S = 0.5, 3.0  # what jobs have before they are cancelled, and then, where a run ends at once
@@ -41,11 +40,11 @@ class Lanes(Generic[J]):
         """Start the threads; `cancel` is called on the thread that closes, to end at once what is in hand."""
         self._failed, self._cancel = failed, cancel
         self._todo: queue.SimpleQueue[tuple[int, J] | None] = queue.SimpleQueue()
-        self._answers: deque[Event] = deque()
+        self._answers = Mailbox()
         self._given = self._answered = 0
         self._over = False
         self._turns = threading.Condition()
-        self.readable, self._wake = os.pipe()
+        self.readable = self._answers.readable
         self._threads = [threading.Thread(target=self._run, args=(lane,), daemon=True) for lane in lanes]
         for thread in self._threads:
             thread.start()
@@ -57,9 +56,7 @@ class Lanes(Generic[J]):
 
     def answers(self) -> Iterator[Event]:
         """Iterate over what was answered since the last call; `readable` has a byte for each."""
-        while self._answers:
-            os.read(self.readable, 1)
-            yield self._answers.popleft()
+        return self._answers.taken()
 
     def close(self, *, at_once: bool = False) -> None:
         """End the threads after what they have in hand; what was asked for behind that is left undone.
@@ -75,8 +72,7 @@ class Lanes(Generic[J]):
             return  # it may still write to the pipe
         for thread in self._threads:
             thread.join()
-        os.close(self.readable)
-        os.close(self._wake)
+        self._answers.close()
 
     def _ended_at_once(self) -> bool:
         self._end()
@@ -125,8 +121,7 @@ class Lanes(Generic[J]):
                 raise Abandoned
 
     def _answer(self, number: int, answer: Event) -> None:
-        self._answers.append(answer)
-        os.write(self._wake, b"\0")
+        self._answers.put(answer)
         with self._turns:
             self._answered = number + 1
             self._turns.notify_all()

@@ -23,14 +23,14 @@ from pipeline.classification import Classifier
 from pipeline.config import LiveSettings
 from pipeline.errors import BackfillError, CursorTaken, HandedOff, Refused
 from pipeline.events import Ended, Grown
-from pipeline.job import Job, account_of
-from pipeline.plan import Gap, Plan, missing
+from pipeline.job import BaseTables, account_of
+from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted
 from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import tip
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
-from pipeline.store import books, contracts, gaps, locks, network, retention, segments, state_changes, stretches
+from pipeline.store import books, contracts, locks, network, retention, segments, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import permitted
 from pipeline.store.cursors import JOBS
@@ -98,11 +98,10 @@ def _first(settings: LiveSettings, held: Sequence[Stretch]) -> int | None:
     return top.first if given <= top.last + 1 else given
 
 
-class _Live(Job):
+class _Live(BaseTables):
     """The base tables from some ledger on, and the protocols whose gates are open."""
 
     job = LIVE
-    completes = True
 
     def __init__(
         self,
@@ -128,21 +127,10 @@ class _Live(Job):
     def _tip(self) -> int:
         return self._source.wanted.last
 
-    def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
-        """Return what the stretches lack of the range."""
-        return stretches.gaps(conn, self._source.wanted)
-
     def plan(self) -> Plan:
         """Return a plan of what is not done, which grows."""
         plan = super().plan()
         return plan if self._until_tip else plan.growing()
-
-    def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
-        """Return what the store lacks of the range by its books, and by looking of what this run has brought."""
-        wanted = self._source.wanted
-        kept = [part for each in self._account.ledgers if (part := each.overlap(wanted))]
-        by_looking = (hole for part in kept for hole in gaps.holes(conn, part))
-        return missing(wanted, missing(wanted, (*self._lacks(conn), *by_looking)))
 
     @property
     def _has_history(self) -> bool:
@@ -209,7 +197,7 @@ class _Live(Job):
             with closing(self._database.connect()) as conn:
                 if self._served(conn) != self._gates:
                     return Ended()
-                below = stretches.hashes(conn, [self._tip]).get(self._tip)
+                below = stretches.hashes(conn, [self._tip]).get(self._tip) if newest > self._tip else None
                 self._trim(conn, step=1 if newest <= self._tip else _TRIM_LEDGERS)
         except (SourceError, BackfillError, psycopg.Error) as error:  # who commits waits for the database, and says so
             self._say(f"cannot look for the next ledger: {next(iter(str(error).splitlines()), type(error).__name__)}")

@@ -7,14 +7,21 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 
 CHUNK = 5  # seeds that a process takes at once
 
 
-def simulated(simulate: Callable[[int], Counter[str]], seeds: Iterable[int]) -> Counter[str]:
-    """Return what all seeds have seen together; the first that fails raises."""
-    return sum(_pool().map(simulate, seeds, chunksize=CHUNK), Counter[str]())
+def simulated(simulate: Callable[[int], Counter[str]], seeds: Iterable[int], script: str) -> Counter[str]:
+    """Return what all seeds have seen together; the first that fails raises and says how to see it again."""
+    return sum(_pool().map(partial(_told, simulate, script), seeds, chunksize=CHUNK), Counter[str]())
+
+
+def _told(simulate: Callable[[int], Counter[str]], script: str, seed: int) -> Counter[str]:
+    try:
+        return simulate(seed)
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error!r}; see python tests/simulation/{script} {seed}") from error
 
 
 @cache

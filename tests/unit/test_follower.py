@@ -92,8 +92,7 @@ def test_a_look_that_hangs_is_left_to_itself() -> None:
     goes_on.set()
     following._thread.join(10)
     assert list(following.events()) == [GROWN]
-    os.close(following.readable)
-    os.close(following._wake)
+    following._told.close()
 
 
 def test_a_run_that_ends_is_not_looked_for_any_more() -> None:
