@@ -96,7 +96,7 @@ def _fill_and_complete(costs: Costs, lake: inputs.Input, ready: Sequence[Rows]) 
             part = sql.Identifier("ledgerfill", segments.part(table, LEDGERS))
             with costs.of(f"{what} {table}"):
                 conn.execute(sql.SQL(what + " {}").format(part))
-    for index in segments.INDEXES:
+    for index in segments.BASE.indexes:
         with costs.of(f"index {index.table} ({', '.join(index.columns)})"):
             index.build(conn, LEDGERS)
 

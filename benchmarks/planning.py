@@ -68,7 +68,7 @@ def _make(ground: Scratch, first: int, count: int) -> tuple[float, float]:
 
 
 def _complete(conn: psycopg.Connection, segment: Segment) -> None:
-    for index in segments.INDEXES:
+    for index in segments.BASE.indexes:
         index.build(conn, segment)
     segments.complete(conn, segment, full=True)
 

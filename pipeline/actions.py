@@ -71,9 +71,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class CompleteSegment:
-    """Build what a segment lacks: no chunk goes into it any more; answered by `SegmentCompleted` or `SegmentFailed`."""
+    """Build what a segment lacks; answered by `SegmentCompleted` or `SegmentFailed`."""
 
     segment: Segment
+    beside: bool = False  # chunks may still go into it: otherwise none of this run does any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def run(settings: BackfillSettings, observer: Observer) -> RunReport:
 
         this = books.new_run(conn)
         stack.enter_context(closing(Keeper(database.connect, this)))
-        stack.enter_context(database.loading())
+        stack.enter_context(database.loading(this))
         report = job.go_on(job.set_right(this, absent) if absent else job.begin(this), this, observer)
         observer.finished(report)
         return report

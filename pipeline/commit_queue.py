@@ -65,12 +65,6 @@ class CommitQueue:
         self._committing.append((ready, chunk))
         return ready
 
-    def forget(self) -> None:
-        """Let go of what is lined up and was not asked for yet."""
-        for _, chunk in self._ready:
-            chunk.in_order = False
-        self._ready.clear()
-
     def committed(self, ledgers: LedgerRange) -> tuple[ReadyChunk, Chunk]:
         """Take the answer to the lowest outstanding commit; `ValueError` when it is not for these ledgers."""
         if not self._committing or self._committing[0][0].ledgers != ledgers:

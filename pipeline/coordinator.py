@@ -5,7 +5,7 @@ It does no I/O and has no clock: the job delivers events and carries out actions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -33,7 +33,7 @@ from pipeline.events import SegmentCompleted as Completed
 from pipeline.events import SegmentFailed as NotCompleted
 from pipeline.plan import Plan
 from pipeline.progress.snapshot import Snapshot
-from pipeline.segments import SegmentQueue
+from pipeline.segments import Segment, SegmentQueue
 from pipeline.staffing import Post, Staffing
 from pipeline.stall import GiveUp, TryAgain, after_failure
 from pipeline.supply import MOST_ROW_BYTES, Supply
@@ -270,8 +270,6 @@ class Coordinator:
         if isinstance(self._error, Interrupted):
             self._finish("interrupted", error)
         else:
-            if self._segments.busy:  # indexes may take long
-                self._queue.forget()
             self._wind_down(error)
 
     # What follows from the state
@@ -282,7 +280,7 @@ class Coordinator:
             self._review(now)
             self._watch(now)
             self._commit()
-            self._actions.extend(map(CompleteSegment, self._segments.passed(self._next_commit)))
+            self._complete(self._segments.passed(self._next_commit))
             self._staff(now)
             self._actions.extend(self._dispatcher.hand_out(self._most_workers, now))
             self._finish_if_done()
@@ -305,8 +303,14 @@ class Coordinator:
         self._actions.extend(self._dispatcher.suspects(now))
 
     def _commit(self) -> None:
-        while not self._segments.busy and (ready := self._queue.next_commit()):
+        while ready := self._queue.next_commit():
             self._actions.append(Commit(ready))
+
+    def _complete(self, given: Iterable[Segment]) -> None:
+        """Ask for segments to be completed; where the run grows, its end may stand in one."""
+        for segment in given:
+            beside = self._plan.grows and not self._error and segment.past > self._next_commit
+            self._actions.append(CompleteSegment(segment, beside=beside))
 
     def _staff(self, now: float) -> None:
         while len(self._crew) < self._most_workers and now >= self._hire_at and self._dispatcher.has_work:
@@ -353,10 +357,10 @@ class Coordinator:
         if len(self._window) or not self._supply.exhausted:
             return
         if self._at_tip:
-            self._actions.extend(map(CompleteSegment, self._segments.reached(self._next_commit)))
+            self._complete(self._segments.reached(self._next_commit))
             return
         if not isinstance(self._error, Interrupted):  # who ends early by a failure leaves every index behind, too
-            self._actions.extend(map(CompleteSegment, self._segments.begun(self._next_commit)))
+            self._complete(self._segments.begun(self._next_commit))
             if self._segments.completing:
                 return
         if self._error:

@@ -67,12 +67,15 @@ class Watcher(Protocol):
         """See a step against a stall."""
 
 
+Completer = Callable[[CompleteSegment], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
     """What is done with chunks whose turn has come, and with segments that are complete."""
 
     commits: Sequence[Callable[[ReadyChunk, Turn], Committed]]  # called side by side, each on a thread of its own
-    complete: Callable[[Segment], None] | None = None  # called on one more
+    complete: Completer | None = None  # called on one more
     due: Sequence[Segment] = ()  # left incomplete by earlier runs
     cancel: Callable[[], None]  # ends all in hand, from the main thread: a second interrupt does not wait for it
     look: Look | None = None  # for a plan that grows: what has come
@@ -200,8 +203,8 @@ class Engine:
                     self._direct(action)
                 case Commit(chunk):
                     self._commits.submit(chunk)
-                case CompleteSegment(segment):
-                    self._completions.submit(segment)
+                case CompleteSegment():
+                    self._completions.submit(action)
                 case Discard(path, reusable):
                     self._let_go(path, reusable=reusable)
                 case Note():
@@ -237,10 +240,10 @@ class Engine:
             self._watcher.progress(self._coordinator.snapshot(now))
 
 
-def _completing(complete: Callable[[Segment], None] | None) -> Callable[[Segment, Turn], SegmentCompleted]:
-    def completed(segment: Segment, _: Turn) -> SegmentCompleted:
+def _completing(complete: Completer | None) -> Callable[[CompleteSegment, Turn], SegmentCompleted]:
+    def completed(wanted: CompleteSegment, _: Turn) -> SegmentCompleted:
         if complete is not None:
-            complete(segment)
-        return SegmentCompleted(segment)
+            complete(wanted)
+        return SegmentCompleted(wanted.segment)
 
     return completed

@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 
 from pipeline.account import Account
-from pipeline.actions import Finish, ReadyChunk
+from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.config import JobSettings
 from pipeline.errors import BackfillError, Interrupted
 from pipeline.plan import Gap, Plan, missing
@@ -84,9 +84,9 @@ class Job(ABC):
         """Return the segments that wait to be completed; unless told else, those of the base tables."""
         return segments.due(conn)
 
-    def complete(self, finisher: Finisher, segment: Segment) -> None:
-        """Complete a segment into which nothing more of the plan goes."""
-        finisher.finish(segment)
+    def complete(self, finisher: Finisher, wanted: CompleteSegment) -> None:
+        """Complete a segment as it is wanted."""
+        finisher.finish(wanted.segment, beside=wanted.beside)
 
     def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
         """Return what is not done at the end of a run, by the books and by looking at what the run has written."""
@@ -161,7 +161,7 @@ class Job(ABC):
                 stack.enter_context(closing(Committer(self._database.connect, this, swap=self.swap)))
                 for _ in range(connections if plan.grows else min(connections, plan.chunk_count()))
             ]
-            finisher = stack.enter_context(closing(Finisher(self._database.connect, connections)))
+            finisher = stack.enter_context(closing(Finisher(self._database.connect, connections, run=this)))
 
             def cancel() -> None:
                 finisher.cancel()

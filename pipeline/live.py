@@ -18,7 +18,7 @@ import psycopg
 
 from pipeline import source
 from pipeline.account import Account
-from pipeline.actions import Finish, ReadyChunk
+from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.classification import Classifier
 from pipeline.config import LiveSettings
 from pipeline.errors import BackfillError, CursorTaken, HandedOff, Refused
@@ -37,6 +37,8 @@ from pipeline.store.cursors import JOBS
 from pipeline.store.database import Database
 from pipeline.store.gates import Gate, LiveSwap, left_behind, served
 from pipeline.store.keeper import Keeper
+from pipeline.store.segments import BASE
+from pipeline.store.state_changes import HISTORY
 from pipeline.store.stretches import Stretch
 from pipeline.store.swap import LIVE, Swap
 from workers.failures import SourceError
@@ -77,6 +79,8 @@ def run(settings: LiveSettings, observer: Observer) -> RunReport:
         check_held(settings, conn)
         this = books.new_run(conn, job=LIVE)
         stack.enter_context(closing(Keeper(database.connect, this, lock=locks.LIVE_INGESTION)))
+        if settings.until_tip:
+            stack.enter_context(database.loading(this))
         job = _Live(settings, database, opened, conn, account_of(database, observer))
         report = job.carry_out(this, observer)
         observer.finished(report)
@@ -141,11 +145,11 @@ class _Live(BaseTables):
         found = {*segments.due(conn), *(state_changes.due(conn) if self._has_history else ())}
         return sorted(each for each in found if each.past > self._source.wanted.first)
 
-    def complete(self, finisher: Finisher, segment: Segment) -> None:
+    def complete(self, finisher: Finisher, wanted: CompleteSegment) -> None:
         """Complete a segment, and its history where that is written here: its migrations are at their ends."""
-        super().complete(finisher, segment)
-        if self._has_history:
-            finisher.finish_history(segment)
+        trims = self._keep is not None and not self._until_tip  # wherever what falls out of the retention is
+        for kind in (BASE, HISTORY) if self._has_history else (BASE,):
+            finisher.finish(wanted.segment, kind, beside=wanted.beside or trims)
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the stretch and of the gates."""

@@ -16,7 +16,7 @@ import psycopg
 
 from pipeline import source
 from pipeline.account import Account
-from pipeline.actions import Finish, ReadyChunk
+from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.config import MigrateSettings
 from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused
 from pipeline.events import Ended, Grown
@@ -27,13 +27,14 @@ from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import Ready, ready, tip
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
-from pipeline.store import books, cursors, network, state, state_changes, stretches
+from pipeline.store import books, cursors, locks, network, state, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import permitted
 from pipeline.store.cursors import JOBS, Kind
 from pipeline.store.database import Database
 from pipeline.store.keeper import Keeper
 from pipeline.store.legs import Leg, LegSwap, next_leg
+from pipeline.store.state_changes import HISTORY
 from pipeline.store.swap import Swap
 from workers.messages import LedgerRange
 
@@ -59,8 +60,8 @@ def run(kind: Kind, settings: MigrateSettings, observer: Observer) -> RunReport:
         ready(kind, settings, database, conn)  # before the lock, too: who is refused shall not wait for it
         this = books.new_run(conn, job=JOBS[kind])
         for each in sorted(set(settings.protocol_ids)):
-            lock = f"the {kind.replace('_', ' ')} of {each}"
-            stack.enter_context(closing(Keeper(database.connect, this, lock=lock)))
+            stack.enter_context(closing(Keeper(database.connect, this, lock=locks.MIGRATION[kind] + each)))
+        stack.enter_context(database.loading(this))
         found = ready(kind, settings, database, conn)
         account = account_of(database, observer)
         left = {"start_ledger": found.left.first, "end_ledger": found.left.last}
@@ -197,11 +198,11 @@ class _Migration(Job):
         """Return the segments whose history lacks indexes."""
         return state_changes.due(conn)
 
-    def complete(self, finisher: Finisher, segment: Segment) -> None:
+    def complete(self, finisher: Finisher, wanted: CompleteSegment) -> None:
         """Complete the history of a segment, unless the next leg goes into it, too."""
         legs_end = self._leg.gap.ledgers.last if self._leg and self._leg.gap else self._source.wanted.last
-        if self._plan.grows or legs_end >= min(segment.ledgers.last, self._source.wanted.last):
-            finisher.finish_history(segment)
+        if self._plan.grows or legs_end >= min(wanted.segment.ledgers.last, self._source.wanted.last):
+            finisher.finish(wanted.segment, HISTORY, beside=wanted.beside)
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the leg's cursors."""

@@ -67,11 +67,6 @@ class SegmentQueue:
         """How many were given out and not answered yet."""
         return len(self._unanswered)
 
-    @property
-    def busy(self) -> bool:
-        """Whether rows shall wait: indexes are being built where the next ones go."""
-        return any(segment in self._waiting for segment in self._unanswered)
-
     def expect(self, ledgers: LedgerRange) -> None:
         """Take more missing ledgers, above all others; a segment that was given out before is so once more."""
         if self._completes:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import psycopg
 
 from pipeline import secrets
 from pipeline.config import StoreSettings
 from pipeline.errors import BackfillError, Refused
-from pipeline.store import version
+from pipeline.store import locks, version
+from pipeline.store.books import Run
 from pipeline.store.connection import DEFAULT_LIMITS, DatabaseUnreachable, Limits, connect, open_store
 from pipeline.store.embedded import EmbeddedServer, default_home
 from pipeline.store.embedded import settings as profiles
 
 logger = logging.getLogger(__name__)
+_SHORT = Limits(connect_s=3, lock_s=1.0, statement_s=2.0, unacknowledged_s=2.0)  # somebody may wait for the end
+_LOADING = (locks.BASE_TABLES, *locks.MIGRATION.values())
 
 
 class Database:
@@ -104,10 +107,10 @@ class Database:
         return connect(self.url, insecure_tls=self._settings.insecure_tls)
 
     @contextmanager
-    def loading(self) -> Iterator[None]:
+    def loading(self, run: Run | None = None) -> Iterator[None]:
         """Have the embedded server set for loading as long as this lasts, then for serving; another is left as it is.
 
-        For the job that holds the store's lock, and for no other: so no two jobs switch against each other.
+        For a run that holds a lock: where others load beside it, the last of them sets the server for serving.
         """
         # A job that was killed leaves the server set for loading until the next one ends or the server is started
         # anew. Nothing comes of it but a longer recovery and more disk for WAL.
@@ -115,7 +118,17 @@ class Database:
         try:
             yield
         finally:
-            self._use(profiles.SERVING)
+            if not self._others_load(run):
+                self._use(profiles.SERVING)
+
+    def _others_load(self, run: Run | None) -> bool:
+        if self.embedded is None or self._url is None:
+            return False
+        try:
+            with closing(self._open(self._url, _SHORT)) as conn:  # which starts no server
+                return locks.others(conn, run, _LOADING)
+        except (BackfillError, psycopg.Error):
+            return False
 
     def _use(self, profile: Mapping[str, str]) -> None:
         if self.embedded is None:

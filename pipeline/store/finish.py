@@ -14,10 +14,11 @@ import psycopg
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
-from pipeline.store import locks, queries, segments, state_changes
+from pipeline.store import locks, queries, segments
+from pipeline.store.books import Run
 from pipeline.store.connection import Limits, cancel, sever
 from pipeline.store.reconnect import Patience, retrying
-from workers.messages import TABLES
+from pipeline.store.segments import BASE, Completing
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("segments")
@@ -36,10 +37,15 @@ class Finisher:
     """
 
     def __init__(
-        self, connect: Callable[[Limits], psycopg.Connection], connections: int, *, reconnect_s: float = 60.0
+        self,
+        connect: Callable[[Limits], psycopg.Connection],
+        connections: int,
+        *,
+        run: Run | None = None,
+        reconnect_s: float = 60.0,
     ) -> None:
-        """Connect to nothing yet; a connection that breaks is opened again, for `reconnect_s` seconds at most."""
-        self._connect, self._reconnect_s = connect, reconnect_s
+        """Connect to nothing yet, for `run`; a connection that breaks is opened again, for `reconnect_s` seconds."""
+        self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
         self._free: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
         for _ in range(connections):
             self._free.put(None)
@@ -63,43 +69,31 @@ class Finisher:
             if not conn.closed:
                 cancel(conn)
 
-    def finish(self, segment: Segment) -> None:
-        """Complete `segment` if it is due. Raises `SegmentIncomplete` with PostgreSQL's own words.
+    def finish(self, segment: Segment, kind: Completing = BASE, *, beside: bool = False) -> None:
+        """Complete the base tables of `segment`, or its history, if it is due.
 
-        Where live ingestion runs, which may be writing into it, that takes longer and stops nobody.
+        `beside`: rows of this run may still come, as they may of others who write such tables meanwhile. Then it takes
+        longer and stops nobody. Raises `SegmentIncomplete` with PostgreSQL's own words.
         """
         try:
-            if segment in self._with_connection(segments.due):
-                logger.info("building the indexes of the segment of ledgers %s", segment.ledgers)
-                if self._with_connection(lambda conn: locks.holder(conn, lock=locks.LIVE_INGESTION)):
-                    self._with_connection(partial(segments.complete_beside, segment=segment))
+            if segment in self._with_connection(kind.due):
+                logger.info("building the indexes of %s of ledgers %s", kind.what, segment.ledgers)
+                if beside or self._with_connection(lambda conn: locks.others(conn, self._run, kind.writers)):
+                    # By one connection: the server builds one index of a table at a time where others may be writing.
+                    self._with_connection(partial(kind.beside, segment=segment))
                 else:
-                    self._complete(segment)
-                logger.info("every index of the segment of ledgers %s is built", segment.ledgers)
+                    self._complete(segment, kind)
+                logger.info("every index of %s of ledgers %s is built", kind.what, segment.ledgers)
         except psycopg.Error as error:
             raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
 
-    def finish_history(self, segment: Segment) -> None:
-        """Complete the history of protocols in `segment` if it is due, beside whoever writes into it.
-
-        Raises `SegmentIncomplete` with PostgreSQL's own words.
-        """
-        try:
-            if segment in self._with_connection(state_changes.due):
-                logger.info("building the indexes of the history of ledgers %s", segment.ledgers)
-                # By one connection: the server builds one index of a table at a time where others may be writing.
-                self._with_connection(partial(state_changes.complete, segment=segment))
-                logger.info("every index of the history of ledgers %s is built", segment.ledgers)
-        except psycopg.Error as error:
-            raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
-
-    def _complete(self, segment: Segment) -> None:
+    def _complete(self, segment: Segment, kind: Completing) -> None:
         # Asked before: what comes after that is not frozen.
         full = self._with_connection(lambda conn: segments.is_full(conn, segment))
         # First frozen: building an index would mark each row as committed, and log its page whole, once more.
-        self._side_by_side(partial(segments.settle, segment=segment, table=table) for table in reversed(TABLES))
-        self._side_by_side(partial(index.build, segment=segment) for index in segments.INDEXES)
-        self._with_connection(lambda conn: segments.complete(conn, segment, full=full))
+        self._side_by_side(partial(segments.settle, segment=segment, table=table) for table in reversed(kind.tables))
+        self._side_by_side(partial(index.build, segment=segment) for index in kind.indexes)
+        self._with_connection(lambda conn: kind.complete(conn, segment, full=full))
 
     def _side_by_side(self, works: Iterable[Callable[[psycopg.Connection], None]]) -> None:
         for done in [self._threads.submit(self._with_connection, work) for work in works]:

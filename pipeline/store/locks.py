@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 _SQL = queries.load("locks")
 BASE_TABLES = "base tables"  # one job fills gaps in them at a time, and beside it
 LIVE_INGESTION = "live ingestion"  # one goes on at their end
+MIGRATION = {"history": "the history of ", "current_state": "the current state of "}  # and the id of a protocol
 _POLL_S = 0.1
 _UNSIGNED_S = 0.7  # a holder signs right after it took the lock: within this time, or it is none of ours
 
@@ -73,6 +74,12 @@ def holder(conn: psycopg.Connection, *, lock: str = BASE_TABLES) -> Holder | Non
     """Return who holds `lock` now, or None."""
     row = conn.execute(_SQL["holder"], {"lock": lock}).fetchone()
     return Holder(*row) if row else None
+
+
+def others(conn: psycopg.Connection, run: Run | None, beginnings: Sequence[str]) -> bool:
+    """Return whether somebody else than `run` holds a lock whose name begins so."""
+    names = {"beginnings": list(beginnings), "run_id": run.id if run else None}
+    return conn.execute(_SQL["others"], names).fetchone() == (True,)
 
 
 def _take(conn: psycopg.Connection, run: Run, lock: str, gone_s: float) -> None:

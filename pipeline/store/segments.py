@@ -1,16 +1,19 @@
-"""Segments in the store: made before their rows come, filled without costly indexes, which are built when complete."""
+"""Segments in the store: made before their rows come, filled without costly indexes, which are built when complete.
+
+Where rows may still come they are built beside who writes, which takes longer and stops nobody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from pipeline.segments import Segment, segments
-from pipeline.store import queries
+from pipeline.store import locks, queries
 from workers.messages import MAX_LEDGER, TABLES, LedgerRange
 
 _SQL = queries.load("segments")
@@ -25,15 +28,14 @@ class Index:
     columns: tuple[str, ...]
     name: str  # behind that of the segment's table
     unique: bool = False
-    concurrently: bool = False  # others may be writing rows meanwhile
 
-    def build(self, conn: psycopg.Connection, segment: Segment) -> None:
-        """Build it, or do nothing where it is there; not within a transaction, and `concurrently` by one at a time."""
+    def build(self, conn: psycopg.Connection, segment: Segment, *, beside: bool = False) -> None:
+        """Build it, or do nothing where it is there; not within a transaction, and one at a time `beside` writers."""
         conn.execute(_SQL["sort_memory"], {"part": part(self.table, segment)})
         name = f"{part(self.table, segment)}_{self.name}"
-        kind = sql.SQL("UNIQUE INDEX" if self.unique else "INDEX")
+        words = ["UNIQUE"] * self.unique + ["INDEX"] + ["CONCURRENTLY"] * beside
         names = {
-            "kind": sql.SQL(" ").join((kind, sql.SQL("CONCURRENTLY"))) if self.concurrently else kind,
+            "kind": sql.SQL(" ").join(map(sql.SQL, words)),
             "index": sql.Identifier(name),
             "part": sql.Identifier(part(self.table, segment)),
             "columns": sql.SQL(", ").join(map(sql.Identifier, self.columns)),
@@ -43,13 +45,60 @@ class Index:
         conn.execute(queries.template(_SQL["build"], names))
 
 
-# The longest first: what is left at the end of a run is then shared out evenly over the connections.
-INDEXES = (
-    Index("events", ("contract_id", "operation_id"), "contract_id_operation_id_idx"),
-    Index("transactions", ("hash",), "hash_idx"),
-    Index("operations", ("id",), "pkey", unique=True),
-    Index("events", ("operation_id", "event_index"), "pkey", unique=True),
-    Index("transactions", ("id",), "pkey", unique=True),
+@dataclass(frozen=True, slots=True)
+class Completing:
+    """What is completed of a segment at once, and where that is written down."""
+
+    what: str  # as messages have it
+    tables: tuple[str, ...]
+    indexes: tuple[Index, ...]  # the longest first: what is left at the end is then shared out evenly
+    writers: tuple[str, ...]  # how the locks of those begin who may write into it
+    queries: Mapping[str, bytes]  # `due`, `complete`
+
+    def due(self, conn: psycopg.Connection) -> list[Segment]:
+        """Return the segments that wait to be completed, ascending."""
+        return [Segment(first) for (first,) in conn.execute(self.queries["due"])]
+
+    def beside(self, conn: psycopg.Connection, segment: Segment) -> None:
+        """Freeze, analyse and index a segment, and write that down, unless somebody has done it; it stops nobody.
+
+        Not within a transaction. What was killed is taken up again.
+        """
+        with _alone(conn, segment, self.what):
+            if segment not in self.due(conn):
+                return
+            try:
+                full = is_full(conn, segment)
+                for table in self.tables:
+                    settle(conn, segment, table)
+                for index in self.indexes:
+                    index.build(conn, segment, beside=True)
+                self.complete(conn, segment, full=full)
+            except psycopg.errors.UndefinedTable:
+                if segment in self.due(conn):
+                    raise
+                # It has fallen out of what live ingestion keeps.
+
+    def complete(self, conn: psycopg.Connection, segment: Segment, *, full: bool) -> None:
+        """Write down that its indexes are there, and that it was frozen when it was `full`."""
+        with conn.transaction():
+            for table in self.tables:
+                tend(conn, segment, table)
+            conn.execute(self.queries["complete"], {"first": segment.first, "full": full})
+
+
+BASE = Completing(
+    "the segment",
+    TABLES,
+    (
+        Index("events", ("contract_id", "operation_id"), "contract_id_operation_id_idx"),
+        Index("transactions", ("hash",), "hash_idx"),
+        Index("operations", ("id",), "pkey", unique=True),
+        Index("events", ("operation_id", "event_index"), "pkey", unique=True),
+        Index("transactions", ("id",), "pkey", unique=True),
+    ),
+    (locks.BASE_TABLES, locks.LIVE_INGESTION),
+    _SQL,
 )
 
 
@@ -92,8 +141,8 @@ def make(conn: psycopg.Connection, segment: Segment, table: str) -> None:
 
 
 def due(conn: psycopg.Connection) -> list[Segment]:
-    """Return the segments that wait to be completed, ascending."""
-    return [Segment(first) for (first,) in conn.execute(_SQL["due"])]
+    """Return the segments whose base tables wait to be completed, ascending."""
+    return BASE.due(conn)
 
 
 def unindexed(conn: psycopg.Connection) -> list[Segment]:
@@ -118,7 +167,7 @@ def is_full(conn: psycopg.Connection, segment: Segment) -> bool:
 
 
 @contextmanager
-def alone(conn: psycopg.Connection, segment: Segment, what: str) -> Iterator[None]:
+def _alone(conn: psycopg.Connection, segment: Segment, what: str) -> Iterator[None]:
     """Be the one who completes `what` of a segment beside those who write into it; not within a transaction.
 
     Whoever else is at it is waited for, and whoever is writing, as long as it takes.
@@ -133,27 +182,6 @@ def alone(conn: psycopg.Connection, segment: Segment, what: str) -> Iterator[Non
         if not conn.closed:
             conn.execute(_SQL["release"], names)
             conn.execute(_SQL["limit"])
-
-
-def complete_beside(conn: psycopg.Connection, segment: Segment) -> None:
-    """Freeze, analyse and index a segment, and write that down, unless somebody has done it; it stops nobody."""
-    with alone(conn, segment, "base tables"):
-        if segment not in due(conn):
-            return
-        full = is_full(conn, segment)
-        for table in TABLES:
-            settle(conn, segment, table)
-        for index in INDEXES:
-            replace(index, concurrently=True).build(conn, segment)
-        complete(conn, segment, full=full)
-
-
-def complete(conn: psycopg.Connection, segment: Segment, *, full: bool) -> None:
-    """Write down that its indexes are there, and that it was frozen when it was `full`."""
-    with conn.transaction():
-        for table in TABLES:
-            tend(conn, segment, table)
-        conn.execute(_SQL["complete"], {"first": segment.first, "full": full})
 
 
 def _absent(conn: psycopg.Connection, wanted: list[Segment]) -> list[Segment]:

@@ -1,7 +1,7 @@
 """The history of protocols: a table that only grows, in segments of ledgers as the big tables are.
 
-Its indexes come when a segment is completed, too; but others may write into it at that very time: live ingestion, or
-the migration of another protocol.
+Its indexes come when a segment is completed, too; who may write into it then is live ingestion, or the migration of
+another protocol.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from psycopg import sql
 
 from pipeline.actions import ReadyChunk
 from pipeline.segments import Segment, segments
-from pipeline.store import copying, queries, staging
+from pipeline.store import copying, locks, queries, staging
 from pipeline.store import segments as base
-from pipeline.store.segments import Index, part
+from pipeline.store.segments import Completing, Index, part
 from workers.messages import LedgerRange, Section
 
 TABLE = "state_changes"
-INDEXES = (
-    Index(TABLE, ("account", "operation_id"), "account_operation_id_idx", concurrently=True),
-    # By operation first: what an operation or a ledger did is one stretch of it.
-    Index(TABLE, ("operation_id", "change_index", "protocol_id"), "pkey", unique=True, concurrently=True),
-)
 _SQL = queries.load("state_changes")
+HISTORY = Completing(
+    "the history",
+    (TABLE,),
+    (
+        Index(TABLE, ("account", "operation_id"), "account_operation_id_idx"),
+        # By operation first: what an operation or a ledger did is one stretch of it.
+        Index(TABLE, ("operation_id", "change_index", "protocol_id"), "pkey", unique=True),
+    ),
+    (locks.LIVE_INGESTION, locks.MIGRATION["history"]),
+    _SQL,
+)
 
 
 def ensure(conn: psycopg.Connection, ledgers: LedgerRange) -> None:
@@ -62,31 +68,7 @@ def clear(conn: psycopg.Connection, segment: Segment, protocol_ids: Sequence[str
 
 def due(conn: psycopg.Connection) -> list[Segment]:
     """Return the segments whose history lacks indexes, ascending."""
-    return [Segment(first) for (first,) in conn.execute(_SQL["due"])]
-
-
-def complete(conn: psycopg.Connection, segment: Segment) -> None:
-    """Freeze, analyse and index the history of a segment, and write that down, unless somebody has done it.
-
-    It stops nobody who reads or writes; not within a transaction. What was killed is taken up again.
-    """
-    with base.alone(conn, segment, TABLE):
-        if segment in due(conn):
-            try:
-                _complete(conn, segment)
-            except psycopg.errors.UndefinedTable:
-                if segment in due(conn):
-                    raise
-                # It has fallen out of what live ingestion keeps.
-
-
-def _complete(conn: psycopg.Connection, segment: Segment) -> None:
-    base.settle(conn, segment, TABLE)
-    for index in INDEXES:
-        index.build(conn, segment)
-    with conn.transaction():
-        base.tend(conn, segment, TABLE)
-        conn.execute(_SQL["complete"], {"first": segment.first})
+    return HISTORY.due(conn)
 
 
 def _there(conn: psycopg.Connection, segment: Segment) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.config import StoreSettings
+from pipeline.store import books, locks
 from pipeline.store.database import Database
 from pipeline.store.embedded import EmbeddedServer, settings
 
@@ -21,6 +22,7 @@ SERVED, LOADED = "1GB", "4GB"  # `max_wal_size`
 LOAD = """
 import sys
 from pipeline.config import StoreSettings
+from pipeline.store import books, locks
 from pipeline.store.database import Database
 with Database(StoreSettings()).loading():
     print("loading", flush=True)
@@ -64,6 +66,19 @@ def test_a_job_that_loads_has_its_own_settings(session: psycopg.Connection):
         assert show(session, "checkpoint_timeout") == "15min"
         assert show(session, "synchronous_commit") == "on"
     assert becomes(session, SERVED)
+
+
+def test_the_last_that_loads_gives_the_settings_back(session: psycopg.Connection):
+    """A migration beside a backfill leaves them to it, and the other way round."""
+    one, two = Database(StoreSettings()), Database(StoreSettings())
+    with closing(one.connect()) as held, closing(two.connect()) as other:
+        backfill, migration = books.new_run(held), books.new_run(held, job="migrate history")
+        with locks.hold(held, backfill), one.loading(backfill):
+            with locks.hold(other, migration, lock=locks.MIGRATION["history"] + "SEP41"), two.loading(migration):
+                assert becomes(session, LOADED)
+            time.sleep(0.3)
+            assert show(session, "max_wal_size") == LOADED
+        assert becomes(session, SERVED)
 
 
 def test_a_job_that_fails_gives_the_settings_back(session: psycopg.Connection):

@@ -136,7 +136,7 @@ def test_keys_are_unique_in_the_end(conn: psycopg.Connection, finisher: Finisher
 def test_completing_goes_on_where_it_was_killed(conn: psycopg.Connection, finisher: Finisher):
     """Indexes that are there stay as they are, those that are not are built."""
     segments.ensure(conn, LedgerRange(1, 1))
-    segments.INDEXES[0].build(conn, Segment(0))
+    segments.BASE.indexes[0].build(conn, Segment(0))
     oid = "SELECT 'ledgerfill.events_0_contract_id_operation_id_idx'::regclass::oid"
     before = conn.execute(oid).fetchone()
     finisher.finish(Segment(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 
@@ -15,10 +15,11 @@ import pytest
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
-from pipeline.store import state_changes
+from pipeline.store import books, locks, state_changes
 from pipeline.store.connection import Limits
 from pipeline.store.connection import connect as connect_store
 from pipeline.store.finish import Finisher
+from pipeline.store.state_changes import HISTORY
 from workers.messages import LedgerRange
 
 EVERY = {"state_changes_0_pkey", "state_changes_0_account_operation_id_idx"}
@@ -75,7 +76,7 @@ def test_indexes_come_when_the_segment_is_completed(conn: psycopg.Connection, fi
     """While it is filled it has none and is due; completed it has each, is frozen and tended, and due no more."""
     assert indexes(conn) == set()
     assert state_changes.due(conn) == [FIRST]
-    finisher.finish_history(FIRST)
+    finisher.finish(FIRST, HISTORY)
     assert indexes(conn) == EVERY
     assert state_changes.due(conn) == []
     query = "SELECT reloptions, relallvisible, reltuples FROM pg_class WHERE relname = 'state_changes_0'"
@@ -90,7 +91,7 @@ def test_who_writes_is_not_held_up(connect, conn: psycopg.Connection, finisher: 
     open_one = connect()
     with ThreadPoolExecutor(1) as lane, open_one.transaction():
         add(open_one, 3)
-        done = lane.submit(finisher.finish_history, FIRST)
+        done = lane.submit(finisher.finish, FIRST, HISTORY, beside=True)
         builder(conn)
         conn.execute("SET lock_timeout = '1s'")
         add(conn, 4)
@@ -105,15 +106,48 @@ def test_who_writes_is_not_held_up(connect, conn: psycopg.Connection, finisher: 
     assert conn.execute("SELECT count(*) FROM ledgerfill.state_changes WHERE account = ''").fetchone() == (5,)
 
 
+@pytest.mark.parametrize(
+    ("lock", "beside"),
+    [
+        ("the history of SEP50", True),
+        (locks.LIVE_INGESTION, True),
+        ("the current state of SEP50", False),
+        (locks.BASE_TABLES, False),
+        ("", False),
+    ],
+)
+def test_who_is_alone_is_quicker(store: str, connect, conn: psycopg.Connection, lock: str, beside: bool):
+    """Where no other run can write into it, the indexes are built side by side, as nobody has to be let through."""
+    own, other = (books.new_run(conn, job="migrate history") for _ in range(2))
+    query = """SELECT query ~ 'CONCURRENTLY' FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ 'CREATE .*INDEX'"""
+    with ExitStack() as stack:
+        finisher = stack.enter_context(
+            closing(Finisher(lambda limits: connect_store(store, limits=limits), 2, run=own))
+        )
+        lane = stack.enter_context(ThreadPoolExecutor(1))
+        for run, held in ((own, "the history of SEP41"), *((other, lock) for _ in range(lock != ""))):
+            stack.enter_context(locks.hold(connect(), run, lock=held))
+        with (open_one := connect()).transaction():
+            add(open_one, 3)
+            done = lane.submit(lambda: finisher.finish(FIRST, HISTORY))
+            deadline = time.monotonic() + 20
+            while len(waiting := conn.execute(query).fetchall()) < (1 if beside else 2):
+                assert time.monotonic() < deadline
+        done.result(20)
+    assert {each for (each,) in waiting} == {beside}
+    assert indexes(conn) == EVERY
+
+
 def test_two_that_complete_it_wait_for_each_other(store: str, connect, conn: psycopg.Connection, finisher: Finisher):
     """Migrations of two protocols may come to the end of one segment at once: one builds, and both are done."""
     open_one = connect()
     with closing(Finisher(partial(_connected, store), 1)) as other, ThreadPoolExecutor(2) as lanes:
         with open_one.transaction():
             add(open_one, 3)
-            first = lanes.submit(finisher.finish_history, FIRST)
+            first = lanes.submit(finisher.finish, FIRST, HISTORY, beside=True)
             builder(conn)
-            second = lanes.submit(other.finish_history, FIRST)
+            second = lanes.submit(other.finish, FIRST, HISTORY, beside=True)
             builder(conn, "Timeout")
             assert [first.done(), second.done()] == [False, False]
         first.result(20)
@@ -127,11 +161,10 @@ def test_a_row_that_is_there_twice_is_named(conn: psycopg.Connection, finisher: 
     key = f"{handmade.toid(2, 1, 1)}, 0, SEP41"
     wanted = rf'of ledgers 1-65535: could not create unique index "state_changes_0_pkey": Key .*\({key}\) is dup'
     with pytest.raises(SegmentIncomplete, match=wanted):
-        finisher.finish_history(FIRST)
-    assert indexes(conn) == {"state_changes_0_account_operation_id_idx"}
+        finisher.finish(FIRST, HISTORY)
     assert state_changes.due(conn) == [FIRST]
     conn.execute("DELETE FROM ledgerfill.state_changes WHERE ctid = (SELECT max(ctid) FROM ledgerfill.state_changes)")
-    finisher.finish_history(FIRST)
+    finisher.finish(FIRST, HISTORY)
     assert indexes(conn) == EVERY
 
 
@@ -140,13 +173,13 @@ def test_what_was_killed_is_built_anew(store: str, connect, conn: psycopg.Connec
     open_one, dying = connect(), Finisher(partial(_connected, store), 1, reconnect_s=0.0)
     with closing(dying), ThreadPoolExecutor(1) as lane, open_one.transaction():
         add(open_one, 3)
-        done = lane.submit(dying.finish_history, FIRST)
+        done = lane.submit(dying.finish, FIRST, HISTORY, beside=True)
         conn.execute("SELECT pg_terminate_backend(%s)", [builder(conn)])
         with pytest.raises(SegmentIncomplete):
             done.result(20)
     left = "SELECT count(*) FROM pg_index WHERE indrelid = 'ledgerfill.state_changes_0'::regclass AND NOT indisvalid"
     assert conn.execute(left).fetchone() == (1,)
     with closing(Finisher(partial(_connected, store), 1)) as finisher:
-        finisher.finish_history(FIRST)
+        finisher.finish(FIRST, HISTORY)
     assert conn.execute(left).fetchone() == (0,)
     assert indexes(conn) == EVERY

@@ -40,7 +40,7 @@ def test_rows_and_indexes_stay_and_the_whole_table_has_none(conn: psycopg.Connec
     before = [indexes(conn, f"state_changes_{first}") for first in (0, 65_536)]
     version.bring_up_to_date(conn, version.STEPS[:6])
     assert version.current(conn) == 6
-    for index in state_changes.INDEXES:
+    for index in state_changes.HISTORY.indexes:
         index.build(conn, Segment(0))
     assert [indexes(conn, f"state_changes_{first}") for first in (0, 65_536)] == before
     assert indexes(conn, "state_changes") == set()

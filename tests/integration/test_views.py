@@ -34,7 +34,7 @@ def conn(store: str, tmp_path: Path) -> Iterator[psycopg.Connection[dict[str, ob
             for first, last in ((65_534, 65_535), (65_536, 65_538)):
                 Committer(lambda: own, run).commit(handmade.chunk(tmp_path, first, last))
             for segment in segments.due(own):
-                for index in segments.INDEXES:
+                for index in segments.BASE.indexes:
                     index.build(own, segment)
         yield conn
 

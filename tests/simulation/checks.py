@@ -157,8 +157,8 @@ class Checks:
                 self.asked.append(chunk.ledgers)
                 self.ready(action)
                 self.unfinished.add(Segment.of(chunk.ledgers.first))
-            case CompleteSegment(segment):
-                self.completes(segment)
+            case CompleteSegment(segment, beside):
+                self.completes(segment, beside=beside)
             case Discard(path):
                 assert path not in self.discarded, f"{path} is discarded twice"
                 assert path in {task.path for task in self.tasks.values()}, f"{path} was never given to anybody"
@@ -173,12 +173,14 @@ class Checks:
                 self.probes["hole"] += "still missing" in action.why
                 self.probes["broken chain"] += "broken hash chain" in action.why
 
-    def completes(self, segment: Segment) -> None:
-        """A segment is completed when nothing more goes into it; where the run grows, once before that as well."""
+    def completes(self, segment: Segment, *, beside: bool) -> None:
+        """A segment is completed when nothing more goes into it; where the run grows, once before, beside the rows."""
         assert segment not in self.closed, f"segment {segment.first} is completed twice"
         assert not self.segment_failed, "a segment is to be completed after one that failed"
         passed = segment.past <= self.next_ledger
-        if passed or not self.plan.grows or self.over or segment in self.segments:
+        assert not (beside and passed), f"segment {segment.first} is completed beside rows, and none can come"
+        assert not (beside and segment in self.segments), f"segment {segment.first} is completed at every tip"
+        if not beside:
             self.closed.add(segment)
         self.probes["completed at the tip"] += self.plan.grows and not passed
         self.probes["completed when it is passed"] += passed and segment in self.segments
@@ -226,8 +228,6 @@ class Checks:
         chunk, plan, segment = action.chunk, self.plan, Segment.of(action.chunk.ledgers.first)
         assert segment == Segment.of(chunk.ledgers.last), f"{chunk.ledgers} cross a border"
         assert segment not in self.closed, f"{chunk.ledgers} go into a complete segment"
-        building = [] if self.segment_failed else self.segments[self.completed :]
-        assert segment not in building, f"{chunk.ledgers} go where indexes are being built"
         expected = plan.after(self.asked[-2].last) if len(self.asked) > 1 else plan.first
         assert chunk.ledgers.first == expected, f"commit of {chunk.ledgers} when {expected} is next"
         gap = plan.gap_of(chunk.ledgers.first)

@@ -13,6 +13,7 @@ from store import Store
 from world import World
 
 from pipeline import commit_queue, coordinator, live, migrate
+from pipeline.actions import CompleteSegment
 from pipeline.chunk import Attempt, Chunk
 from pipeline.events import Grown
 from pipeline.reorder import ReorderBuffer
@@ -73,8 +74,8 @@ def skip_what_fails(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(coordinator.Coordinator, "_give_up", lambda *_: None)
 
 
-def commit_into_what_is_being_completed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SegmentQueue, "busy", False)
+def lock_out_rows_that_come(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(coordinator, "CompleteSegment", lambda segment, **_: CompleteSegment(segment))
 
 
 def wait_at_the_tip_without_indexes(patch: pytest.MonkeyPatch) -> None:
@@ -105,9 +106,9 @@ def forget_that_it_ends(patch: pytest.MonkeyPatch) -> None:
         (wait_for_ever, "waits for ever|no end"),
         (hedge_for_ever, "three times at once|no end"),
         (try_for_ever, "no end"),
-        (commit_into_what_is_being_completed, "go where indexes are being built"),
+        (lock_out_rows_that_come, "go into a complete segment"),
         (wait_at_the_tip_without_indexes, "it waits without indexes"),
-        (complete_at_every_tip, "go into a complete segment|go where indexes are being built"),
+        (complete_at_every_tip, "is completed at every tip"),
         (leave_growth_out, "it waits for more with"),
         (forget_that_it_ends, "it waits where nothing more comes"),
         (skip_what_fails, "ledgers were committed|bytes are held|chunks are open|unexpected end|waits for ever|no end"),

@@ -161,7 +161,7 @@ class World:
                 case Commit(chunk):
                     assert chunk.path in self.files, f"{chunk.path} is gone before its commit"
                     self.commit(chunk)
-                case CompleteSegment(segment):
+                case CompleteSegment(segment=segment):
                     self.complete_free = max(self.complete_free, self.now) + self.draw.choice([0.01, 1.0, 20.0])
                     self.later(self.complete_free - self.now, lambda segment=segment: self.completed(segment))
                 case Discard(path):

@@ -58,58 +58,49 @@ def test_what_no_chunk_goes_into_is_completed_at_once() -> None:
     assert queue.passed(1) == [Segment(SEGMENT_LEDGERS)]
 
 
-def test_where_the_tip_stands_rows_wait_for_the_indexes() -> None:
-    """The segment of a tip is given out once and rows wait meanwhile; once it is passed it is given out again."""
+def test_where_the_tip_stands_the_segment_is_given_out_before_its_end() -> None:
+    """The segment of a tip is given out once, and once more when it is passed."""
     queue = SegmentQueue([LedgerRange(1, 10)])
     assert queue.passed(11) == []
     assert queue.reached(11) == [Segment(0)]
-    assert (queue.busy, queue.completing) == (True, 1)
+    assert queue.completing == 1
     queue.expect(LedgerRange(11, SEGMENT_LEDGERS - 1))
     assert queue.reached(12) == []
     queue.answered()
-    assert (queue.busy, queue.completing) == (False, 0)
+    assert queue.completing == 0
     assert queue.reached(13) == []
     assert queue.passed(SEGMENT_LEDGERS) == [Segment(0)]
-    assert not queue.busy
 
 
-def test_rows_that_come_into_what_was_due_wait_for_its_indexes() -> None:
-    """What an earlier run has left is completed at the start; where the run grows into it, rows wait for that."""
+def test_what_was_due_is_given_out_once_more_where_the_run_grows_into_it() -> None:
+    """What an earlier run has left is completed at the start, not at each tip, and when it is passed."""
     queue = SegmentQueue([], [Segment(0)])
     assert queue.passed(11) == [Segment(0)]
-    assert not queue.busy
-    queue.expect(LedgerRange(11, 11))
-    assert queue.busy
+    queue.expect(LedgerRange(11, SEGMENT_LEDGERS - 1))
     assert queue.reached(12) == []
-    queue.answered()
-    assert not queue.busy
+    assert queue.passed(SEGMENT_LEDGERS) == [Segment(0)]
 
 
 def test_a_run_that_completes_nothing_grows_as_well() -> None:
-    """Where no segment is this run's matter none is given out, and nothing waits."""
+    """Where no segment is this run's matter none is given out."""
     queue = SegmentQueue(None)
     queue.expect(LedgerRange(1, SEGMENT_LEDGERS))
     assert queue.reached(10) == queue.passed(SEGMENT_LEDGERS) == queue.begun(MAX_LEDGER) == []
-    assert not queue.busy
 
 
 GROWTH = st.lists(st.tuples(st.integers(0, 2), st.integers(1, SEGMENT_LEDGERS + 2)), min_size=1, max_size=6)
 
 
-@given(GROWTH, st.booleans())
-def test_at_each_tip_every_segment_with_rows_has_its_indexes(growth: list[tuple[int, int]], answered: bool) -> None:
-    """However a run grows, all behind its tip was given out, at most twice; rows wait for the last alone."""
+@given(GROWTH)
+def test_at_each_tip_every_segment_with_rows_has_its_indexes(growth: list[tuple[int, int]]) -> None:
+    """However a run grows, all behind its tip was given out, at most twice."""
     queue, last, came = SegmentQueue([]), 0, list[Segment]()
     for skipped, more in growth:
         grown = LedgerRange(last + skipped + 1, last + skipped + more)
         queue.expect(grown)
         last = grown.last
-        now = [*queue.passed(last + 1), *queue.reached(last + 1)]
-        came += now
+        came += [*queue.passed(last + 1), *queue.reached(last + 1)]
         assert {*segments(grown)} <= set(came)
-        assert queue.busy == any(each.past > last + 1 for each in (now if answered else came))
-        while answered and queue.completing:
-            queue.answered()
     assert max(Counter(came).values()) <= 2
 
 

@@ -24,3 +24,14 @@ LEFT JOIN ledgerfill.lock_holders h ON h.lock = %(lock)s AND h.backend_id = l.pi
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     AND l.classid::int8 = key >> 32 & 4294967295 AND l.objid::int8 = key & 4294967295
+
+-- name: others
+-- Whether another run holds one whose name begins like one of these.
+SELECT EXISTS (
+    SELECT FROM ledgerfill.lock_holders h
+    CROSS JOIN LATERAL (SELECT hashtextextended('ledgerfill ' || h.lock, 0) AS key) k
+    JOIN pg_catalog.pg_locks l ON l.pid = h.backend_id AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+        AND l.classid::int8 = key >> 32 & 4294967295 AND l.objid::int8 = key & 4294967295
+        AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    WHERE h.run_id IS DISTINCT FROM %(run_id)s
+        AND EXISTS (SELECT FROM unnest(%(beginnings)s::text[]) b WHERE starts_with(h.lock, b)))
