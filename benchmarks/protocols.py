@@ -65,11 +65,10 @@ class Turn:
 def main() -> None:
     """Measure both lakes."""
     given = inputs.arguments(__doc__, ledgers=8000, rounds=3)
-    with scratch(inputs.SCRATCH) as ground:
-        with inputs.lakes(given.ledgers, given.lakes) as lakes:
-            for lake in lakes:
-                _state(lake, given.rounds, ground)
-                _one_pass(lake, given.rounds, ground)
+    with scratch(inputs.SCRATCH) as ground, inputs.lakes(given.ledgers, given.lakes) as lakes:
+        for lake in lakes:
+            _state(lake, given.rounds, ground)
+            _one_pass(lake, given.rounds, ground)
 
 
 def _state(lake: inputs.Input, rounds: int, ground: Scratch) -> None:
@@ -93,11 +92,12 @@ def _state(lake: inputs.Input, rounds: int, ground: Scratch) -> None:
 
 
 def _one_pass(lake: inputs.Input, rounds: int, ground: Scratch) -> None:
-    figures.title("protocols: base tables with history and state of both, over without", lake.name, f"{len(lake.ledgers)} ledgers")
+    ledgers = len(lake.ledgers)
+    figures.title("protocols: base tables with history and state of both, over without", lake.name, f"{ledgers} ledgers")
     turns = []
     for _ in range(rounds + 1):
         turns.append((_live(lake, ground, ()), _live(lake, ground, (SEP41, SEP50))))
-    _show(("base tables", "with history and state"), len(lake.ledgers), turns[1:], PASS_TARGET)
+    _show(("base tables", "with history and state"), ledgers, turns[1:], PASS_TARGET)
 
 
 def _live(lake: inputs.Input, ground: Scratch, protocols: Sequence[Protocol]) -> Turn:
