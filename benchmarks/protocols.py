@@ -93,7 +93,7 @@ def _state(lake: inputs.Input, rounds: int, ground: Scratch) -> None:
 
 def _one_pass(lake: inputs.Input, rounds: int, ground: Scratch) -> None:
     ledgers = len(lake.ledgers)
-    figures.title("protocols: base tables with history and state of both, over without", lake.name, f"{ledgers} ledgers")
+    figures.title("protocols: base tables with history and state, over without", lake.name, f"{ledgers} ledgers")
     turns = []
     for _ in range(rounds + 1):
         turns.append((_live(lake, ground, ()), _live(lake, ground, (SEP41, SEP50))))
