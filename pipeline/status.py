@@ -10,7 +10,7 @@ import psycopg
 from pipeline.config import StatusSettings
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.segments import joined
-from pipeline.store import blockers, books, contracts, network, segments, stretches, unread, version
+from pipeline.store import blockers, books, contracts, network, segments, state_changes, stretches, unread, version
 from pipeline.store.books import RunRecord
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
@@ -46,6 +46,7 @@ def gather(settings: StatusSettings) -> Status:
             protocols=tuple(contracts.set_up(conn)) if found >= contracts.SINCE else (),
             unread=tuple(unread.ranges(conn)) if found >= contracts.SINCE else (),
             unindexed=joined(segments.unindexed(conn)) if found >= segments.SINCE else (),
+            history_unindexed=joined(state_changes.due(conn)) if found >= state_changes.SINCE else (),
             runs=tuple(_now(conn, run) if found >= books.HISTORY_SINCE else run for run in map(_run, runs)),
         )
 

@@ -80,9 +80,7 @@ def _lines(found: Status) -> Iterator[str]:
         yield f"  {stretch.ledgers}  {held}, last hash {stretch.last_hash.hex()}"
     if found.protocols:
         yield from _protocols(found)
-    builder = "run in progress" if any(run.outcome == "running" for run in found.runs) else "next backfill"
-    for ledgers in found.unindexed:
-        yield f"indexes are due for ledgers {ledgers}: the {builder} builds them"
+    yield from _indexes(found)
     yield f"runs      {len(found.runs)}"
     for run in found.runs:
         yield f"  {_run(run)}"
@@ -99,6 +97,20 @@ def _protocols(found: Status) -> Iterator[str]:
         yield f"  {each.id}  classification {each.classification}, {jobs}".replace("_", " ")
     for ledgers in found.unread:
         yield f"contracts of ledgers {ledgers} were never read: setup --source reads them"
+
+
+def _indexes(found: Status) -> Iterator[str]:
+    """Say which are due, and who builds them: what lies below its own range, live ingestion leaves to others."""
+    running = {run.job: run.wanted for run in found.runs if run.outcome == "running"}
+    for ledgers in found.unindexed:
+        live = "live" in running and ledgers.last >= running["live"].first
+        builder = "run in progress" if live or "backfill" in running else "next backfill"
+        yield f"indexes are due for ledgers {ledgers}: the {builder} builds them"
+    for ledgers in found.history_unindexed:
+        live = "live" in running and ledgers.last >= running["live"].first
+        builder = "run in progress" if "migrate history" in running else "next migrate history"
+        unless = ", unless live ingestion takes the history over before" if live and builder.startswith("next") else ""
+        yield f"indexes of the history are due for ledgers {ledgers}: the {builder} builds them{unless}"
 
 
 def _run(run: RunSeen) -> str:
@@ -157,6 +169,7 @@ def json_lines(found: Status) -> Iterator[str]:
         "contracts_unread": [pair(ledgers) for ledgers in found.unread],
         "blocked_by": list(found.blocked_by),
         "indexes_due": [pair(ledgers) for ledgers in found.unindexed],
+        "history_indexes_due": [pair(ledgers) for ledgers in found.history_unindexed],
         "runs": [_run_document(run) for run in found.runs],
     }
     yield dumps(document, indent=2)

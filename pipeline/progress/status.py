@@ -56,5 +56,6 @@ class Status:
     protocols: tuple[Protocol, ...] = ()  # that were set up
     unread: tuple[LedgerRange, ...] = ()  # ledgers whose contracts were never read
     unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
+    history_unindexed: tuple[LedgerRange, ...] = ()  # of segments whose history lacks indexes
     blocked_by: tuple[str, ...] = ()  # who holds locks that a run, or another command, waits for
     runs: tuple[RunSeen, ...] = ()  # newest first

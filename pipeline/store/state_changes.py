@@ -19,6 +19,7 @@ from pipeline.store.segments import Completing, Index, part
 from workers.messages import LedgerRange, Section
 
 TABLE = "state_changes"
+SINCE = 6  # store version; before, its indexes belonged to the whole table, and were there all the time
 _SQL = queries.load("state_changes")
 HISTORY = Completing(
     "the history",

@@ -181,3 +181,26 @@ def test_status_says_which_indexes_are_due() -> None:
     ]
     assert "the next backfill builds them" in "".join(status.lines(replace(due, runs=STATUS.runs[1:])))
     assert json.loads("".join(status.json_lines(due)))["indexes_due"] == [[1, 65_535], [131_072, 262_143]]
+    above = replace(STATUS.runs[0], job="live", wanted=LedgerRange(262_143, 262_200))
+    assert [line.split(": ")[1] for line in status.lines(replace(due, runs=(above,))) if "indexes" in line] == [
+        "the next backfill builds them",  # below its range
+        "the run in progress builds them",
+    ]
+
+
+def test_status_says_which_indexes_of_the_history_are_due() -> None:
+    """Of a killed migration the next builds them; one in progress its own, and live ingestion what it takes over."""
+    due = replace(STATUS, history_unindexed=(LedgerRange(1, 65_535),))
+
+    def builder(*jobs: str) -> str:
+        runs = tuple(replace(STATUS.runs[0], job=job) for job in jobs)
+        said = [line for line in status.lines(replace(due, runs=runs)) if "indexes" in line]
+        assert len(said) == 1
+        return said[0].removeprefix("indexes of the history are due for ledgers 1-65535: the ")
+
+    next_builds = "next migrate history builds them"
+    assert builder("backfill", "migrate current-state") == next_builds
+    assert builder("migrate history", "live") == "run in progress builds them"
+    assert builder("live") == f"{next_builds}, unless live ingestion takes the history over before"
+    read = json.loads("".join(status.json_lines(due)))
+    assert (read["history_indexes_due"], read["indexes_due"]) == ([[1, 65_535]], [])
