@@ -34,7 +34,7 @@ def remember(url: str) -> None:
 def shown(url: str) -> str:
     """Write a URL, of a database or of a source, as people may see it: `***` for its password."""
     without = _CONNINFO.sub(lambda match: match["key"] + HIDDEN, url)
-    return hide(_USERINFO.sub(rf"\1:{HIDDEN}@", without))
+    return hide(without)
 
 
 def without_password(url: str) -> str:
@@ -50,7 +50,8 @@ def with_password(url: str, others: Iterable[str]) -> str:
 
 
 def hide(text: str) -> str:
-    """Replace each password that was remembered."""
+    """Replace each password that was remembered, and those in URLs: libraries quote the URL that they ask."""
+    text = _USERINFO.sub(rf"\1:{HIDDEN}@", text)
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text

@@ -49,3 +49,10 @@ def test_remembered_password_is_hidden_wherever_it_turns_up() -> None:
     """An error text of a library that quotes the password, decoded or not, loses it."""
     secrets.remember("postgresql://me:marker%2Fpass@host/db")
     assert secrets.hide("cannot read marker/pass or marker%2Fpass") == "cannot read *** or ***"
+
+
+def test_password_in_a_url_that_a_library_quotes_is_hidden() -> None:
+    """One that nobody has remembered, as of an archive, and however short it is."""
+    said = "Error performing GET http://me:pw@127.0.0.1:9/x in 2 ms, after http://me:hunter2@other/y"
+    seen = secrets.hide(said)
+    assert seen == "Error performing GET http://me:***@127.0.0.1:9/x in 2 ms, after http://me:***@other/y"
