@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -65,44 +65,62 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Read what is live at a checkpoint, the newest unless one is named, of an archive of this network.
 
+    Raises what `opened` and `Opened.read` do.
+    """
+    return opened(url, checkpoint, passphrase, limits=limits).read()
+
+
+def opened(url: str, checkpoint: int | None, passphrase: str, *, limits: ArchiveLimits | None = None) -> Opened:
+    """Open an archive of this network at a checkpoint, the newest unless one is named: its state and its header.
+
     Raises `Refused` for an archive that cannot be opened or is of another network and for a ledger that is no
-    checkpoint of it, and `ArchiveUnsound` where it does not prove all that it says.
+    checkpoint of it, and `ArchiveUnsound` where these two do not prove what they say.
     """
     if checkpoint is not None and not _is_checkpoint(checkpoint):
         near = " or ".join(str(ledger) for ledger in _beside(checkpoint))
         raise Refused(f"ledger {checkpoint} is no checkpoint of an archive: the nearest is {near}")
-    limits, shown = limits or ArchiveLimits(), secrets.shown(url)
+    shown = secrets.shown(url)
     try:
-        archive = Archive(url, limits)
+        archive = Archive(url, limits or ArchiveLimits())
     except SourceError as error:
         raise Refused(secrets.shown(str(error))) from error
+    with _blamed(shown):
+        return Opened(archive, shown, checkpoint, passphrase)
+
+
+@contextmanager
+def _blamed(shown: str) -> Iterator[None]:
     try:
-        return _Reading(archive, shown).read(checkpoint, passphrase)
+        yield
     except (SourceError, CorruptArchive) as error:
         raise ArchiveUnsound(shown, secrets.shown(str(error))) from error
 
 
-class _Reading:
-    """One checkpoint, read from an archive that is open."""
+class Opened:
+    """One checkpoint of an archive, whose header proves which buckets it has; none of these is read yet."""
 
-    def __init__(self, archive: Archive, shown: str) -> None:
+    def __init__(self, archive: Archive, shown: str, checkpoint: int | None, passphrase: str) -> None:
+        """Read state and header; use `opened`."""
         self._archive, self._shown = archive, shown
-
-    def read(self, checkpoint: int | None, passphrase: str) -> Checkpoint:
         state, key = self._state(checkpoint)
         if state.passphrase != passphrase:
             raise Refused(f"archive {self._shown} is of the network {state.passphrase!r}, not {passphrase!r}")
-        ledger, header_hash, list_hash, protocol = self._header(state.ledger)
+        self.ledger, self.hash, list_hash, protocol = self._header(state.ledger)
         hot = [] if protocol < _HOT_ARCHIVE_FROM else state.hot
         made = _list_hash(state.live) if not hot else sha256(_list_hash(state.live) + _list_hash(hot)).digest()
         if made != list_hash:
             raise ArchiveUnsound(
                 self._shown,
                 f"the buckets in object {key} hash to {made.hex()}; "
-                f"the header of ledger {ledger} names {list_hash.hex()}",
+                f"the header of ledger {self.ledger} names {list_hash.hex()}",
             )
-        found = self._contracts(_hashes(state.live), _hashes(hot))
-        return Checkpoint(ledger, header_hash, tuple(found.instances()), tuple(found.specs()))
+        self._live, self._hot = _hashes(state.live), _hashes(hot)
+
+    def read(self) -> Checkpoint:
+        """Read every bucket. Raises `ArchiveUnsound` for one that is not what its name says."""
+        with _blamed(self._shown):
+            found = self._contracts(self._live, self._hot)
+            return Checkpoint(self.ledger, self.hash, tuple(found.instances()), tuple(found.specs()))
 
     def _state(self, checkpoint: int | None) -> tuple[_State, str]:
         """Return the state file of a checkpoint, the newest unless one is named, and its key."""

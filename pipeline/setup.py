@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -17,6 +18,9 @@ from pipeline.store.connection import permitted
 from pipeline.store.contracts import Counted
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
+
+if TYPE_CHECKING:
+    from pipeline.archive import Opened
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +62,14 @@ def run(settings: SetupSettings) -> SetUp:
     with closing(database.connect()) as conn:
         passphrase = _network(settings, conn)
         ids = _ids(settings, conn, database, classifier)
+        opened = _archive(settings, conn, passphrase)
         for table in (table for name in ids for table in classifier.protocol(name).state):
             state.ensure(conn, table)
         contracts.add(conn, ids, classifier)
         contracts.say(conn, ids, "in_progress")
         try:
-            if settings.archive is not None and passphrase is not None:
-                _feed(conn, settings, settings.archive, passphrase, classifier)
+            if opened is not None and passphrase is not None:
+                _feed(conn, opened, passphrase, classifier)
         except BaseException:
             contracts.say(conn, ids, "failed")
             raise
@@ -95,19 +100,25 @@ def _network(settings: SetupSettings, conn: psycopg.Connection) -> str | None:
     return pinned
 
 
-def _feed(
-    conn: psycopg.Connection, settings: SetupSettings, archive_url: str, passphrase: str, classifier: Classifier
-) -> None:
-    """Merge what is live at a checkpoint of an archive, in one transaction."""
+def _archive(settings: SetupSettings, conn: psycopg.Connection, passphrase: str | None) -> Opened | None:
+    """Open the archive, if one is given: whatever is refused of it is refused before anything is begun."""
+    if settings.archive is None or passphrase is None:
+        return None
     from pipeline import archive  # with an object store's client
 
-    found = archive.read_checkpoint(archive_url, settings.checkpoint, passphrase)
-    held = stretches.hashes(conn, [found.ledger]).get(found.ledger, found.hash)
-    if held != found.hash:
+    opened = archive.opened(settings.archive, settings.checkpoint, passphrase)
+    held = stretches.hashes(conn, [opened.ledger]).get(opened.ledger, opened.hash)
+    if held != opened.hash:
         raise Refused(
-            f"the archive is of another history: its ledger {found.ledger} is {found.hash.hex()}, "
+            f"the archive is of another history: its ledger {opened.ledger} is {opened.hash.hex()}, "
             f"the store holds {held.hex()}"
         )
+    return opened
+
+
+def _feed(conn: psycopg.Connection, opened: Opened, passphrase: str, classifier: Classifier) -> None:
+    """Merge what is live at a checkpoint of an archive, in one transaction."""
+    found = opened.read()
     with conn.transaction():
         network.pin(conn, passphrase)
         instances = ((contract, found.ledger, wasm, name) for contract, wasm, name in found.instances)
