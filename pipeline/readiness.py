@@ -11,6 +11,7 @@ from pipeline.classification import Classifier
 from pipeline.config import MigrateSettings
 from pipeline.errors import Refused
 from pipeline.progress.report_text import place
+from pipeline.resume import command_before
 from pipeline.store import cursors, stretches, tokens, unread
 from pipeline.store.cursors import Cursor, Kind
 from pipeline.store.database import Database
@@ -52,16 +53,22 @@ def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psyco
     protocols = tuple(classifier.protocol(each) for each in ids)
     held = stretches.held(conn)
     if not held:
-        raise Refused(
-            f"there are no ledgers in {where}: ledgerfill backfill --source {settings.source_shown} comes first"
-        )
+        first = "N" if settings.start_given is None else settings.start_given
+        before = command_before(settings, "backfill", "--start-ledger", first, sourced=True)
+        raise Refused(f"there are no ledgers in {where}; first comes: {before}")
     newest, firsts, standing = held[-1].ledgers, {}, {}
     for protocol in protocols:
-        found = _ready(kind, protocol, conn, where)
+        found = _ready(kind, protocol, settings, conn, where)
         if found.cursor is not None:
             standing[found.cursor.key] = found.cursor
         given = newest.first if kind == "history" else settings.start_given
-        first = _first(kind, protocol.id, found, given, newest.last, where)
+        first = _first(kind, protocol.id, found, given)
+        if first > newest.last and found.begins is None:
+            words = ("backfill", "--start-ledger", newest.last + 1, "--end-ledger", first)
+            before = command_before(settings, *words, sourced=True)
+            raise Refused(
+                f"--start-ledger {first} is beyond the tip, ledger {newest.last} of {where}; first comes: {before}"
+            )
         firsts[protocol.id] = max(first, held[0].ledgers.first) if kind == "history" else first
     return Ready(kind, protocols, firsts, standing, newest.last)
 
@@ -72,9 +79,11 @@ def tip(conn: psycopg.Connection) -> int:
     return held[-1].ledgers.last if held else 0
 
 
-def _ready(kind: Kind, protocol: Protocol, conn: psycopg.Connection, where: str) -> cursors.Standing:
+def _ready(
+    kind: Kind, protocol: Protocol, settings: MigrateSettings, conn: psycopg.Connection, where: str
+) -> cursors.Standing:
     """Return how far a protocol is. Raises `Refused` unless it is set up and classified."""
-    setup = f"ledgerfill setup --protocol-id {protocol.id}"
+    setup = ["setup", *(word for each in settings.protocol_ids for word in ("--protocol-id", each))]
     if not tokens.sections(protocol, kind):
         raise Refused(
             f"the plug-in of protocol {protocol.id} has no state tables: there is no current state to migrate"
@@ -83,11 +92,13 @@ def _ready(kind: Kind, protocol: Protocol, conn: psycopg.Connection, where: str)
         )
     found = cursors.standing(conn, protocol.id, kind)
     if found is None:
-        raise Refused(f"protocol {protocol.id} is not set up in {where}: {setup}")
+        before = command_before(settings, *setup)
+        raise Refused(f"protocol {protocol.id} is not set up in {where}; first comes: {before}")
     if found.classification != "success":
-        more = " --source URL" if unread.ranges(conn) else ""
+        before = command_before(settings, *setup, sourced=bool(unread.ranges(conn)))
         raise Refused(
-            f"contracts in {where} are not classified for {protocol.id} (status {found.classification}): {setup}{more}"
+            f"contracts in {where} are not classified for {protocol.id} (status {found.classification}); "
+            f"first comes: {before}"
         )
     if found.begins is not None and found.cursor is None:
         raise Refused(
@@ -97,7 +108,7 @@ def _ready(kind: Kind, protocol: Protocol, conn: psycopg.Connection, where: str)
     return found
 
 
-def _first(kind: Kind, protocol_id: str, found: cursors.Standing, given: int | None, newest: int, where: str) -> int:
+def _first(kind: Kind, protocol_id: str, found: cursors.Standing, given: int | None) -> int:
     """Return the first ledger of a migration: where it began, or where it shall begin."""
     if found.begins is not None:
         if kind == "current_state" and given not in (None, found.begins):
@@ -108,9 +119,4 @@ def _first(kind: Kind, protocol_id: str, found: cursors.Standing, given: int | N
         return found.begins
     if given is None:
         raise Refused(f"--start-ledger is missing: the current state of {protocol_id} has not begun yet")
-    if given > newest:
-        raise Refused(
-            f"--start-ledger {given} is beyond the tip, ledger {newest} of {where}: "
-            f"ledgerfill backfill --start-ledger {newest + 1} --end-ledger {given} comes first"
-        )
     return given

@@ -1,4 +1,4 @@
-"""The exact command that resumes a run, quoted for a shell, without any secret."""
+"""The exact command that resumes a run, or comes before it, quoted for a shell, without any secret."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from pipeline import secrets
-from pipeline.config import JobSettings
+from pipeline.config import JobSettings, SourceSettings, StoreSettings
 from pipeline.config_sources import flag_of
 
 _OUTPUT_ONLY = {"log_level", "display", "debug"}
@@ -22,9 +23,20 @@ def resume_command(settings: JobSettings, job: str = "backfill") -> str:
 
     The one exception is a password: it is taken from the environment that has it, or has to come from PGPASSFILE.
     """
-    words = [*program(), *job.split()]
+    return _command(settings, job.split(), type(settings).model_fields.keys() - settings.unflagged)
+
+
+def command_before(settings: JobSettings, *words: object, sourced: bool = False) -> str:
+    """Return another command, of these words, for the same database, and `sourced` the same source."""
+    about = (StoreSettings, SourceSettings) if sourced else (StoreSettings,)
+    return _command(settings, map(str, words), {name for each in about for name in each.model_fields} - {"trusted"})
+
+
+def _command(settings: JobSettings, words: Iterable[str], names: Collection[str]) -> str:
+    """Return a command of words and of those settings that were given and are among `names`."""
+    words = [*program(), *words]
     for name, field in type(settings).model_fields.items():
-        if name in settings.model_fields_set - settings.unflagged and name not in _OUTPUT_ONLY:
+        if name in settings.model_fields_set and name in names and name not in _OUTPUT_ONLY:
             words += _words(flag_of(field.alias or name), getattr(settings, name))
     home = os.environ.get("LEDGERFILL_HOME") if settings.database is None else None  # whose embedded store it is
     return (f"LEDGERFILL_HOME={shlex.quote(home)} " if home else "") + shlex.join(words)

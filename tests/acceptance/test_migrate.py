@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import zstandard
 from lakes import CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, PUBNET, core_ledgers, key, mend, write_lake
 from program import Program, wait_for
+from psycopg.conninfo import conninfo_to_dict
 from stellar_sdk import xdr
 from token_books import ALLOWANCE, BALANCE, Books
 
@@ -221,23 +223,33 @@ def test_sums_begin_at_the_start_ledger(classified: Program, flags, shared: Path
 
 
 def test_what_is_not_ready_is_refused_with_its_command(ledgerfill: Program, core_lake: Path, flags, begin):
-    """Without ledgers, protocol, classification or first ledger nothing is begun: what comes first is said."""
+    """Without ledgers, protocol, classification or first ledger nothing is begun: what comes first is said.
+
+    It is a command for the same database and source, though both were flags.
+    """
+    password = conninfo_to_dict(ledgerfill.database or "").get("password", "")
+    flagged, where = replace(ledgerfill, database=None), ("--database", ledgerfill.database)
 
     def refusal(*arguments: object) -> str:
-        ended = ledgerfill(*STATE, *flags, *arguments)
+        ended = flagged(*STATE, *flags, *where, *arguments)
         assert (ended.returncode, ended.stdout) == (2, "")
         return ended.stderr
 
-    assert f"ledgerfill backfill --source {core_lake} comes first" in refusal(*begin)
-    ended_well(ledgerfill, "backfill", "--source", core_lake, "--start-ledger", FIRST, "--end-ledger", 20)
-    assert "protocol SEP41 is not set up" in (said := refusal(*begin))
-    assert "ledgerfill setup --protocol-id SEP41" in said
-    ended_well(ledgerfill, "setup", *BOTH)
+    def first_comes(*arguments: object) -> str:
+        before = (said := refusal(*arguments)).split("; first comes: ")[1]
+        assert (ended := flagged.shell(f"env PGPASSWORD={password} {before}")).returncode == 0, ended.stderr
+        return said
+
+    assert f"ledgerfill backfill --start-ledger {FIRST} --database " in (said := refusal(*begin))
+    assert f"--source {core_lake}\n" in said
+    ended_well(flagged, "backfill", "--source", core_lake, "--start-ledger", FIRST, "--end-ledger", 20, *where)
+    assert "protocol SEP41 is not set up" in first_comes(*begin)
     assert "--start-ledger is missing" in refusal()
-    assert "--start-ledger 21 is beyond the tip, ledger 20" in refusal("--start-ledger", 21)
+    assert "--start-ledger 21 is beyond the tip, ledger 20" in first_comes("--start-ledger", 21)
+    assert "--start-ledger 22 is beyond the tip, ledger 21" in refusal("--start-ledger", 22)
     with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
         conn.execute("UPDATE ledgerfill.protocols SET classification_status = 'failed'")
-    assert "not classified for SEP41 (status failed): ledgerfill setup --protocol-id SEP41" in refusal(*begin)
+    assert "not classified for SEP41 (status failed)" in first_comes(*begin)
     assert "no plug-in for protocol VOTES is installed" in refusal(*begin, "--protocol-id", "VOTES")
     assert statuses(ledgerfill) == ["not_started"] * 2
     assert rows(ledgerfill, "SELECT count(*) FROM ledgerfill.ingest_store") == [(0,)]
