@@ -1,5 +1,9 @@
 -- What falls out of the ledgers that live ingestion keeps: first out of the books, then its rows.
 
+-- name: cut
+-- Stretches that are to be cut, under lock: before any cursor and from above, as who commits takes them.
+SELECT first FROM ledgerfill.ledger_stretches WHERE first < %(first)s ORDER BY first DESC FOR UPDATE
+
 -- name: history_cursors
 -- Cursors of histories, under lock: who commits one of their chunks reads the books before this transaction or after it.
 SELECT value FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' ORDER BY key FOR UPDATE
