@@ -7,6 +7,7 @@ that stand at one ledger go on together.
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pipeline.store.finish import Finisher
 
 logger = logging.getLogger(__name__)
+_SAY_S = 10.0  # at the end of a run, while the database is away
 
 
 @permitted()
@@ -137,9 +139,17 @@ class _Migration(Job):
         return report
 
     def _say(self, status: str) -> None:
-        # Where it fails, that is the lesser trouble: the next run says it.
-        with suppress(BackfillError, psycopg.Error), closing(self._database.connect()) as conn:
-            cursors.say(conn, self.protocol_ids, self._kind, status)
+        """Write down how far the protocols are, in several tries: after a run that ended well nobody else says it."""
+        from pipeline.store.reconnect import Patience, retrying
+
+        patience = Patience("write down how far the protocols are", _SAY_S)
+        try:
+            for attempt in retrying(patience, _is_away, cancelled=threading.Event()):
+                with attempt, closing(self._database.connect()) as conn:
+                    cursors.say(conn, self.protocol_ids, self._kind, status)
+        except (BackfillError, psycopg.Error) as error:  # the lesser trouble
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            logger.warning("how far the protocols are could not be written down: %s", reason)
 
     def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
         """Go leg by leg, to the tip or until live ingestion has taken over every protocol."""
@@ -214,3 +224,7 @@ class _Migration(Job):
         report = super().report(finish, lacks)
         handed_off = report.outcome == "success" and not self._left
         return replace(report, outcome="handed_off") if handed_off else report
+
+
+def _is_away(error: BaseException) -> bool:
+    return isinstance(error, BackfillError | psycopg.OperationalError)

@@ -317,6 +317,24 @@ TAKE_OVER = """
 """
 
 
+def test_a_link_that_breaks_at_the_very_end_leaves_no_status_behind(classified: Program, flags, begin):
+    """Exit code 0 and "in progress" would contradict each other for ever: no run is there to put it right."""
+    with psycopg.connect(classified.database or "", autocommit=True) as conn:
+        conn.execute("""
+            CREATE SEQUENCE public.tries;
+            CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM pg_terminate_backend(pg_backend_pid()) WHERE nextval('public.tries') <= 2;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER cut BEFORE UPDATE ON ledgerfill.protocols FOR EACH ROW
+                WHEN (NEW.current_state_migration_status = 'success') EXECUTE FUNCTION public.cut();
+        """)
+    ended = classified(*STATE, *flags, *begin)
+    assert ended.returncode == 0, ended.stderr
+    assert "connecting again to write down how far the protocols are" in ended.stderr
+    assert statuses(classified) == ["success", "success"]
+
+
 def test_it_ends_when_live_ingestion_has_taken_over(classified: Program, core_lake: Path, begin):
     """Without --until-tip it waits at the tip until live ingestion has written the next ledger of every protocol."""
     path = classified.home.parent / "report.json"
