@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from pipeline.errors import BackfillError, Refused
+from pipeline.errors import Refused, Unclassified
 from workers.protocols import Protocol, ProtocolError, functions_of, installed
 
 _VERDICTS = 10_000  # codes whose verdict is kept in mind
@@ -44,12 +44,12 @@ class Classifier:
     ) -> str | None:
         """Return which of these protocols claims a code, or None; `owner`: who has claimed it before.
 
-        Raises `BackfillError` where two do or a plug-in fails, and `Refused` where one of them is not installed.
+        Raises `Unclassified` where two do or a plug-in fails, and `Refused` where one of them is not installed.
         """
         claiming = [owner] if owner else []
         claiming += [name for name in among if name != owner and self._claiming(wasm_hash, spec, name)]
         if len(claiming) > 1:
-            raise BackfillError(f"protocols {' and '.join(claiming)} both claim the contract code {wasm_hash.hex()}")
+            raise Unclassified(f"protocols {' and '.join(claiming)} both claim the contract code {wasm_hash.hex()}")
         return claiming[0] if claiming else None
 
     def _ask(self, wasm_hash: bytes, spec: bytes | None, name: str) -> bool:
@@ -63,7 +63,7 @@ class Classifier:
         try:
             return bool(protocol.claims(functions))
         except Exception as error:
-            raise BackfillError(
+            raise Unclassified(
                 f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "
                 f"{type(error).__name__}: {error}"
             ) from error

@@ -130,12 +130,16 @@ class BrokenSeam(BackfillError):
 
 
 class CommitRefused(BackfillError):
-    """PostgreSQL refused a chunk, or could not be reached for too long; nothing of the chunk is committed."""
+    """PostgreSQL or a plug-in refused a chunk, or PostgreSQL was away for too long; nothing of it is committed."""
 
     def __init__(self, ledgers: LedgerRange, reason: str) -> None:
-        """Say which ledgers, and what PostgreSQL said."""
+        """Say which ledgers, and what PostgreSQL or the plug-in said."""
         self.ledgers, self.reason = ledgers, reason
         super().__init__(f"cannot commit ledgers {ledgers}: {reason}")
+
+
+class Unclassified(BackfillError):
+    """A contract code that several protocols claim, or at which a plug-in fails: it comes into no store."""
 
 
 class SegmentIncomplete(BackfillError):

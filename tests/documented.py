@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/protocols.md"
+OPERATING = PAGE.with_name("operating.md")
 
 
 def example(number: int = 0) -> str:
@@ -34,6 +35,12 @@ def make(folder: Path, entry: str, package: str, module: str, text: str) -> Path
     group, _, point = entry.partition("\n")
     (told / "entry_points.txt").write_text(f"[{group}]\n{point}\n")
     return folder
+
+
+def taking_out(protocol_id: str) -> str:
+    """Return the statements with which the page on operating takes a protocol out of a store."""
+    (block,) = re.findall(r"-v id=POINTS <<'SQL'\n(.*?)SQL\n", OPERATING.read_text(), re.DOTALL)
+    return str(block).replace(":'id'", f"'{protocol_id}'")
 
 
 def _blocks(language: str) -> list[str]:

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
-from pipeline.errors import CommitRefused
+from pipeline.errors import CommitRefused, Refused, Unclassified
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
@@ -86,8 +86,8 @@ class Committer:
         before this one is committed, and what it raises leaves nothing of this one behind.
         Raises `CursorTaken` or `HandedOff` when somebody else has written these ledgers, `BrokenSeam` when they do not
         link to their neighbours, `CursorMoved` when the stretch that they go on from is gone, `RowsDiffer` when
-        PostgreSQL counted other rows than the worker, `CommitRefused` with PostgreSQL's own words for everything else;
-        nothing is written then.
+        PostgreSQL counted other rows than the worker, `CommitRefused` with PostgreSQL's or a plug-in's words for all
+        else; nothing is written then.
         """
         try:
             return self._until_answered(chunk, turn)
@@ -137,9 +137,16 @@ class Committer:
             turn()
             swap.carry_out(self._conn, self._epoch)
             if _rest(chunk):
-                swap.merge(self._conn, staged, self._classifier)
+                self._merge(chunk, swap, staged)
             swap.record(self._conn, copy_s)
         return rows | swap.merged
+
+    def _merge(self, chunk: ReadyChunk, swap: Swap, staged: list[str]) -> None:
+        """Merge what is staged; what a plug-in is at fault for is the chunk's."""
+        try:
+            swap.merge(self._conn, staged, self._classifier)
+        except (Refused, Unclassified) as error:
+            raise CommitRefused(chunk.ledgers, str(error)) from error
 
     def _make_room(self, chunk: ReadyChunk, swap: Swap) -> None:
         """Have its segment: outside of the chunk's transaction, for who makes a table waits for others that do."""

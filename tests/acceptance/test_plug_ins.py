@@ -224,6 +224,41 @@ def test_a_plug_in_at_fault_is_named_and_nothing_of_its_chunk_is_kept(
     assert found(filled) == truth | {"state_changes": []}
 
 
+def test_two_that_claim_one_code_end_what_brings_it(
+    plugged: Program, lake: Path, truth: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledgers, both protocols and the code are named, nothing of the chunk is kept; without one of them it goes on.
+
+    So it is where the plug-in of a protocol that is set up is gone. The page on operating says how to take one out.
+    """
+    text = documented.example().replace("POINTS", "GREEDY").replace("points_", "greedy_")
+    entry = "ledgerfill.protocols\ngreedy = greedy.greedy:PROTOCOL"
+    other = documented.make(tmp_path / "other", entry, "greedy", "greedy", text)
+    backfill = ("backfill", "--source", lake, "--start-ledger", FIRST, "--chunk-ledgers", 10)
+    site = str(tmp_path / "site")
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{other}")
+    done(plugged, "setup", *POINTS, "--protocol-id", "GREEDY")
+    faults = ("protocols GREEDY and POINTS both claim the contract code", "no plug-in for protocol GREEDY is installed")
+    for path, why in zip((f"{site}:{other}", site), faults, strict=True):
+        monkeypatch.setenv("PYTHONPATH", path)
+        ended = plugged(*backfill)
+        assert ended.returncode == 1
+        assert f"ledgerfill: cannot commit ledgers 2-11: {why}" in ended.stderr
+        with psycopg.connect(plugged.database or "", autocommit=True) as conn:
+            assert conn.execute("SELECT count(*) FROM ledgerfill.ledgers").fetchone() == (0,)
+    with psycopg.connect(plugged.database or "") as conn:
+        conn.execute(documented.taking_out("GREEDY"))
+    done(plugged, *backfill)
+    done(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
+    assert found(plugged)["state_changes"] == truth["state_changes"]
+    with psycopg.connect(plugged.database or "") as conn:
+        conn.execute(documented.taking_out("POINTS"))
+    assert found(plugged)["state_changes"] == []
+    done(plugged, "setup", *POINTS)
+    done(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
+    assert found(plugged)["state_changes"] == truth["state_changes"]
+
+
 def test_live_ingestion_goes_on_from_migrations(plugged: Program, lake: Path, truth: dict[str, Rows]) -> None:
     """What live ingestion writes of a plug-in behind its migrations is what these would have written."""
     done(plugged, "backfill", "--source", lake, "--start-ledger", FIRST, "--end-ledger", 30)
