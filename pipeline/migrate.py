@@ -196,8 +196,8 @@ class _Migration(Job):
             if cursors.taken_over(conn, self._left, self._kind, last):
                 return Ended()
             if (newest := tip(conn)) > last:
-                self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
                 known = stretches.hashes(conn, [last, newest])  # but what has fallen out of the retention meanwhile
+                self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
                 return Grown(Gap(ledgers=LedgerRange(last + 1, newest), below=known.get(last), above=known.get(newest)))
             if not self._said and next_leg(conn, self._kind, self._left.values(), last).gap is None:
                 self._said = True
