@@ -25,7 +25,7 @@ from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted, make_plan
 from pipeline.progress.report import Observer, RunReport
-from pipeline.readiness import Ready, ready, tip
+from pipeline.readiness import Ready, ready, tip, warn
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
 from pipeline.store import books, cursors, locks, network, state, state_changes, stretches
@@ -65,6 +65,7 @@ def run(kind: Kind, settings: MigrateSettings, observer: Observer) -> RunReport:
             stack.enter_context(closing(Keeper(database.connect, this, lock=locks.MIGRATION[kind] + each)))
         stack.enter_context(database.loading(this))
         found = ready(kind, settings, database, conn)
+        warn(found, conn)
         account = account_of(database, observer)
         left = {"start_ledger": found.left.first, "end_ledger": found.left.last}
         opened = stack.enter_context(source.opened(narrowed := settings.model_copy(update=left), database.home))

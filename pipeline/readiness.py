@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,13 +11,16 @@ import psycopg
 from pipeline.classification import Classifier
 from pipeline.config import MigrateSettings
 from pipeline.errors import Refused
-from pipeline.progress.report_text import place
+from pipeline.progress import units
+from pipeline.progress.report_text import place, ranges
 from pipeline.resume import command_before
-from pipeline.store import cursors, stretches, tokens, unread
+from pipeline.store import contracts, cursors, stretches, tokens, unread
 from pipeline.store.cursors import Cursor, Kind
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 from workers.protocols import Protocol
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,27 @@ def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psyco
             )
         firsts[protocol.id] = max(first, held[0].ledgers.first) if kind == "history" else first
     return Ready(kind, protocols, firsts, standing, newest.last)
+
+
+def warn(found: Ready, conn: psycopg.Connection) -> None:
+    """Say what will be missing in the end although all goes well."""
+    for each, first in found.firsts.items() if found.kind == "history" else ():
+        parts = (held.ledgers for held in stretches.held(conn) if held.ledgers.first < first)
+        if below := tuple(LedgerRange(part.first, min(part.last, first - 1)) for part in parts):
+            logger.warning(
+                "the history of %s begins with ledger %s: of ledgers %s, which the store has as well, there is none",
+                each,
+                first,
+                ranges(below),
+            )
+    unseen, wasms = contracts.unseen(conn)
+    if unseen:
+        logger.warning(
+            "%s run code that was never seen (%s): what they do is left out, also where their code comes to be known "
+            "later; setup --archive may know it now",
+            units.plural(unseen, "contract"),
+            units.plural(wasms, "code"),
+        )
 
 
 def tip(conn: psycopg.Connection) -> int:

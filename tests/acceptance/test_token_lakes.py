@@ -28,6 +28,7 @@ DIFFERENCES = """
     FULL JOIN ledgerfill.sep41_balances s USING (contract_id, account)
     WHERE h.balance IS DISTINCT FROM s.balance
 """
+UNTOLD = "the history of {} begins with ledger 40: of ledgers 2-39, which the store has as well, there is none"
 CONTRACTS = "SELECT contract_id, from_ledger, protocol_id, wasm_hash FROM ledgerfill.protocol_contracts"
 
 
@@ -86,3 +87,19 @@ def test_current_state_is_that_of_the_truth(ledgerfill: Program, lake: Path, chu
     _, history = ledgerfill.report("migrate", "history", *source[:2], *source[4:], *BOTH, "--until-tip")
     assert history["left_alone"] == state["left_alone"] == {"SEP41": 643, "SEP50": 586}  # by tests/token_books.py
     assert rows(ledgerfill, DIFFERENCES) == set()  # every change of a balance has a row, and none twice
+
+
+def test_what_migrations_leave_out_is_said(ledgerfill: Program, lake: Path) -> None:
+    """Ledgers below the beginning of a history, and contracts whose code is not known, are told by each migration."""
+    backfill, history = ("backfill", "--source", lake), ("migrate", "history", "--source", lake, *BOTH, "--until-tip")
+    done(ledgerfill, *backfill, "--start-ledger", 40)
+    done(ledgerfill, "setup", *BOTH)
+    said = ledgerfill(*history).stderr
+    assert "contracts run code that was never seen (" in said
+    assert "the history of SEP" not in said
+    done(ledgerfill, *backfill, "--start-ledger", 2)
+    assert UNTOLD.format("SEP41") in (said := ledgerfill(*history).stderr)
+    assert UNTOLD.format("SEP50") in said
+    assert "never seen" not in said
+    state = ledgerfill("migrate", "current-state", "--source", lake, *BOTH, "--until-tip", "--start-ledger", 2)
+    assert (state.returncode, " WARNING " in state.stderr) == (0, False)
