@@ -59,7 +59,7 @@ def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, ru
 
 
 def jump(conn: psycopg.Connection, keys: Sequence[str], value: int, known: bytes, run: Run) -> None:
-    """Bring those of some cursors that stand below `value`, whose ledger has the hash `known`, up to it."""
+    """Bring those of some histories' cursors that stand below `value`, whose ledger has the hash `known`, up to it."""
     names = {"keys": list(keys), "value": value, "hash": known, "job": run.job, "run_id": run.id}
     conn.execute(_SQL["jump"], names)
 

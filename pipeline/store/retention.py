@@ -57,6 +57,7 @@ def _forget(conn: psycopg.Connection, first: int) -> None:
     """Take what lies below `first` out of the books; who commits history meanwhile does so before this or after it."""
     conn.execute(_SQL["cut"], {"first": first})
     conn.execute(_SQL["history_cursors"])
+    conn.execute(_SQL["begins"], {"first": first})
     conn.execute(_SQL["forget"], {"first": first})
     conn.execute(_SQL["shorten"], {"first": first})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -57,3 +58,22 @@ def test_no_two_wait_for_each_other(store: str, conn: psycopg.Connection, tmp_pa
     assert [each.ledgers for each in stretches.held(conn)] == [LedgerRange(102, 103)]
     assert cursors.read(conn, [GATE.key])[GATE.key].value == 103
     committer.close()
+
+
+def test_a_history_begins_with_what_is_kept_of_it(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """Ledgers that are filled in below later have no history, and nothing shall say that they do."""
+    run = run_of(conn, "migrate history")
+    conn.execute("INSERT INTO ledgerfill.protocols (id, claims_assets) VALUES ('SEP41', true), ('SEP50', false)")
+    cursors.begin(conn, "SEP41", "history", 100, handmade.hash_of(99), run)
+    cursors.begin(conn, "SEP50", "history", 100, handmade.hash_of(99), run)
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 103 WHERE key = %s", [GATE.key])
+    connect = partial(psycopg.connect, store, autocommit=True)
+    with closing(Committer(connect, run_of(conn, LIVE), swap=partial(LiveSwap, gates=()))) as committer:
+        committer.commit(handmade.chunk(tmp_path, 100, 103, gap=Gap(ledgers=LedgerRange(100, 103))))
+    retention.trim(conn, 102)
+    begins = "SELECT id, history_from FROM ledgerfill.protocols ORDER BY id"
+    assert conn.execute(begins).fetchall() == [("SEP41", 102), ("SEP50", 100)]
+    keys = [cursors.key(each, "history") for each in ("SEP41", "SEP50")]
+    cursors.jump(conn, keys, 101, handmade.hash_of(101), run)
+    assert conn.execute(begins).fetchall() == [("SEP41", 102), ("SEP50", 102)]
+    assert [each.value for each in cursors.read(conn, keys).values()] == [103, 101]

@@ -8,6 +8,11 @@ SELECT first FROM ledgerfill.ledger_stretches WHERE first < %(first)s ORDER BY f
 -- Cursors of histories, under lock: who commits one of their chunks reads the books before this transaction or after it.
 SELECT value FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' ORDER BY key FOR UPDATE
 
+-- name: begins
+-- Histories that have come as far begin no lower than what is kept: ledgers that are filled in below have none.
+UPDATE ledgerfill.protocols p SET history_from = %(first)s FROM ledgerfill.ingest_store c
+WHERE c.key = 'protocol_' || p.id || '_history_cursor' AND c.value >= %(first)s::int8 - 1 AND p.history_from < %(first)s
+
 -- name: forget
 -- Stretches that lie below the first ledger kept.
 DELETE FROM ledgerfill.ledger_stretches WHERE last < %(first)s
