@@ -183,8 +183,9 @@ def _stages(stages_s: Mapping[str, float]) -> str:
 def _chunk(chunk: ChunkRecord) -> str:
     from pipeline.progress import units
 
-    attempts = f", {units.plural(chunk.attempts, 'attempt')}" if chunk.attempts > 1 else ""
-    return f"{chunk.ledgers} on worker {chunk.worker}{attempts}{_lost(chunk)}: {_stages(chunk.stages_s)}"
+    several = f" in {units.plural(chunk.chunks, 'chunk')}, the last" if chunk.chunks > 1 else ""
+    attempts = f", {units.plural(chunk.attempts, 'attempt')}" if chunk.attempts > chunk.chunks else ""
+    return f"{chunk.ledgers}{several} on worker {chunk.worker}{attempts}{_lost(chunk)}: {_stages(chunk.stages_s)}"
 
 
 def _lost(cost: RunHistory | ChunkRecord) -> str:
@@ -253,6 +254,7 @@ def _chunk_document(chunk: ChunkRecord) -> dict[str, object]:
 
     return {
         "chunk": pair(chunk.ledgers),
+        "chunks": chunk.chunks,
         "worker": chunk.worker,
         "attempts": chunk.attempts,
         "lost": _lost_document(chunk),

@@ -20,6 +20,7 @@ from pipeline.store.cursors import Kind
 from pipeline.store.swap import LIVE, StretchSwap, SwapLost
 from workers.protocols import Protocol
 
+SHORT = 64  # ledgers; as many as an object of a lake may have: shorter ones come one after another at the tip, for ever
 NEAR, FAR = 1000, 10_000  # ledgers behind the tip: a gate is served from here on, and no longer from there on
 
 
@@ -84,6 +85,7 @@ class LiveSwap(StretchSwap):
         super().__init__(chunk, run, commit_id)
         self._gates, self._open = gates, list[Gate]()
         self._ahead: dict[Gate, int] = {}  # rows of history that were copied ahead of the turn
+        self.joins = len(chunk.ledgers) <= SHORT
 
     def make_room(self, conn: psycopg.Connection) -> None:
         """Have the tables of the chunk's segment, and the partition of the history."""

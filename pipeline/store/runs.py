@@ -20,10 +20,11 @@ _STAGES = [*(field.name for field in fields(Timings)), "copy_s"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkRecord:
-    """A committed chunk, and the attempt whose result it was."""
+    """A committed chunk, and the attempt whose result it was; or the sums of several that share a row."""
 
     ledgers: LedgerRange
-    worker: int
+    chunks: int
+    worker: int  # of the last of them
     attempts: int
     lost_attempts: int  # that were begun and came to nothing
     lost_s: float  # of workers, in these
@@ -91,9 +92,10 @@ def _rows(conn: psycopg.Connection, query: str, run_id: int) -> list[TupleRow]:
 
 
 def _chunk(row: TupleRow) -> ChunkRecord:
-    first, last, worker, attempts, lost, timings = row
+    first, last, chunks, worker, attempts, lost, timings = row
     return ChunkRecord(
         ledgers=LedgerRange(first, last),
+        chunks=chunks,
         worker=worker,
         attempts=attempts,
         lost_attempts=lost,

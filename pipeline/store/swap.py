@@ -32,6 +32,8 @@ class SwapLost(Exception):
 class Swap(ABC):
     """The compare-and-swap of what a job keeps of its progress, and what a lost one means."""
 
+    joins = False  # whether the chunk shares its record with those right below it, where these do, too
+
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> None:
         """Take down what the chunk says of itself."""
         self.chunk, self.run = chunk, run
@@ -90,6 +92,7 @@ class Swap(ABC):
         """Write the chunk's own row, which also proves later that this very commit landed."""
         done = self.chunk.done
         timings = asdict(done.timings) | {"copy_s": copy_s, "lost_s": self.chunk.lost_s}
+        timings |= {"lost_attempts": self.chunk.lost_attempts} | ({"chunks": 1} if self.joins else {})
         rows = {section.table: section.rows for section in done.sections}
         names = self.names | {
             "worker": self.chunk.worker,
@@ -101,7 +104,8 @@ class Swap(ABC):
             "object_bytes": done.object_bytes,
             "plain_bytes": done.plain_bytes,
             "row_bytes": done.row_bytes,
-            "timings": json.dumps(timings | {"lost_attempts": self.chunk.lost_attempts}),
+            "timings": json.dumps(timings),
+            "joins": self.joins,
         }
         conn.execute(_SQL["record"], names)
 

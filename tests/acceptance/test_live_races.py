@@ -24,7 +24,8 @@ SEEDS = int(os.environ.get("LEDGERFILL_TEST_RACE_SEEDS", "12"))
 LEDGERS = int(os.environ.get("LEDGERFILL_TEST_RACE_LEDGERS", "300"))
 BEFORE, LAST = LEDGERS // 5, LEDGERS + 1  # newest ledger of the store before a race, and of the lake after it
 SIDE_BY_SIDE = 3  # a race mostly waits
-# Every move of a cursor, in its own transaction; of which ledgers, is known by the chunk that was committed with it.
+# Every move of a cursor, in its own transaction; of which ledgers, is known by the chunk that was committed with it,
+# whose record it may share with those before it.
 NOTED = """
     CREATE TABLE public.moves (number bigserial, key text, value int8, job text, run_id int8, commit_id uuid,
         tip int4, at timestamptz);
@@ -35,10 +36,18 @@ NOTED = """
         RETURN NULL;
     END $$;
     CREATE TRIGGER note AFTER INSERT OR UPDATE ON ledgerfill.ingest_store FOR EACH ROW EXECUTE FUNCTION public.note();
+    CREATE TABLE public.chunks (run_id int8, commit_id uuid, first int4);
+    CREATE FUNCTION public.note_chunk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO public.chunks
+        VALUES (NEW.run_id, NEW.commit_id, CASE TG_OP WHEN 'UPDATE' THEN OLD.last + 1 ELSE NEW.first END);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER note AFTER INSERT OR UPDATE ON ledgerfill.backfill_chunks
+        FOR EACH ROW EXECUTE FUNCTION public.note_chunk();
 """
 MOVES = """
     SELECT coalesce(c.first, m.value + 1), m.value, m.job, m.tip FROM public.moves m
-    LEFT JOIN ledgerfill.backfill_chunks c USING (run_id, commit_id) WHERE key = %s ORDER BY number
+    LEFT JOIN public.chunks c USING (run_id, commit_id) WHERE key = %s ORDER BY number
 """
 WITHOUT_EVIDENCE = """
     SELECT r.id, key FROM ledgerfill.backfill_runs r

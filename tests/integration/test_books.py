@@ -44,6 +44,18 @@ def test_run_is_counted_while_it_goes_on(store: str, conn: psycopg.Connection, t
     assert last == (109, 1, 1, 10, 0.0, record.committed_at)
 
 
+def test_run_has_the_range_that_it_has_reached(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """What a run was begun for is exceeded by one that follows what grows, chunk by chunk, and by no other."""
+    run = started(conn, "live")
+    committer = Committer(lambda: psycopg.connect(store), run)
+    seen = []
+    for first in (190, 199, 200, 205):
+        committer.commit(handmade.chunk(tmp_path, first, first + 4 if first != 199 else 199))
+        seen.append(books.recent_runs(conn)[0].wanted)
+    committer.close()
+    assert seen == [LedgerRange(100, last) for last in (199, 199, 204, 209)]
+
+
 def test_end_is_written_down(conn: psycopg.Connection):
     """How a run ended, with its message and its report, stays in the books."""
     run = started(conn)

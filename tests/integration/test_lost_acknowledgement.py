@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import handmade
 import psycopg
@@ -15,9 +17,11 @@ from pipeline.errors import CommitRefused
 from pipeline.plan import Gap
 from pipeline.store import books, stretches
 from pipeline.store.commit import Committer
+from pipeline.store.gates import LiveSwap
 from workers.messages import LedgerRange
 
 GAP = Gap(ledgers=LedgerRange(100, 129))
+SHARED = "SELECT first, last, attempts, operations, (timings ->> 'chunks')::float8 FROM ledgerfill.backfill_chunks"
 SLOW_COMMIT = """
     CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
     CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON ledgerfill.backfill_chunks
@@ -30,7 +34,7 @@ def through(store: str, conn: psycopg.Connection) -> Iterator[Callable[..., Comm
     """Return a maker of committers that reach the store through a proxy with the given fate of each COMMIT."""
     names, made = conninfo_to_dict(store), []
 
-    def make(fate: Callable[[int], str], **settings: float) -> Committer:
+    def make(fate: Callable[[int], str], **settings: Any) -> Committer:
         proxy = CuttingProxy((str(names["host"]), int(str(names["port"]))), fate)
         run = books.new_run(conn)
         books.start_run(conn, run, GAP.ledgers, source="handmade", workers=1)
@@ -77,6 +81,15 @@ def test_every_acknowledgement_lost(through, conn: psycopg.Connection, tmp_path:
     for first in range(100, 105):
         committer.commit(handmade.chunk(tmp_path, first, first, gap=GAP))
     assert whole(conn) == (["100-104"], [(5, 5), (5, 5), (10, 10), (5, 5)])
+
+
+def test_every_acknowledgement_of_live_ingestion_lost(through, conn: psycopg.Connection, tmp_path: Path):
+    """Chunks that share a record are found in it each in its turn, and counted once."""
+    committer = through(lambda _: "swallow", swap=partial(LiveSwap, gates=()))
+    for first in range(100, 105):
+        committer.commit(handmade.chunk(tmp_path, first, first, gap=GAP))
+    assert whole(conn) == (["100-104"], [(5, 5), (5, 5), (10, 10), (1, 1)])
+    assert conn.execute(SHARED).fetchall() == [(100, 104, 5, 10, 5.0)]
 
 
 def test_terminated_backend_is_replaced(through, conn: psycopg.Connection, tmp_path: Path):

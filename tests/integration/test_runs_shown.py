@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import handmade
@@ -17,6 +18,8 @@ from pipeline.config import RunsSettings
 from pipeline.errors import Refused
 from pipeline.store import books, locks
 from pipeline.store.commit import Committer
+from pipeline.store.gates import SHORT, LiveSwap
+from pipeline.store.swap import LIVE, StretchSwap
 from workers.messages import LedgerRange, Timings
 
 CHUNKS = (
@@ -33,8 +36,8 @@ def settings(store: str) -> RunsSettings:
     return RunsSettings(database=store)
 
 
-def started(conn: psycopg.Connection) -> books.Run:
-    run = books.new_run(conn)
+def started(conn: psycopg.Connection, job: str = "backfill") -> books.Run:
+    run = books.new_run(conn, job=job)
     books.start_run(conn, run, LedgerRange(100, 199), source="/lake", workers=2)
     return run
 
@@ -125,6 +128,51 @@ def test_run_that_ended_has_its_own_end(settings: RunsSettings, conn: psycopg.Co
         "120 on worker 1, 20.0 s in 1 that came to nothing: wait 0.2 s",
     ):
         assert any(words in line for line in lines), words
+
+
+def test_short_chunks_of_live_ingestion_share_a_row(
+    store: str, settings: RunsSettings, conn: psycopg.Connection, tmp_path: Path
+):
+    """One after another they are one row, however many they are, and nothing of what they cost together is lost."""
+    run = started(conn, LIVE)
+    committer = Committer(lambda: psycopg.connect(store), run, swap=partial(LiveSwap, gates=()))
+    ranges = [(100, 100 + SHORT), (101 + SHORT, 101 + SHORT), *((first, first) for first in range(166, 197))]
+    for number, (first, last) in enumerate(ranges, 1):
+        chunk = handmade.chunk(tmp_path, first, last)
+        done = replace(chunk.done, timings=Timings(wait_s=0.25, elapsed_s=1.0 if last == first else 1.5))
+        again = number == 5  # the fourth ledger that came alone
+        lost = {"attempts": 3, "lost_attempts": 2, "lost_s": 7.5} if again else {}
+        committer.commit(replace(chunk, worker=number % 2, done=done, **lost))
+    committer.close()
+    rows = conn.execute("SELECT first, last FROM ledgerfill.backfill_chunks ORDER BY first").fetchall()
+    assert rows == [(100, 164), (165, 196)]
+    with locks.hold(conn, run, lock=locks.LIVE_INGESTION):
+        found = job.one(settings, run.id)
+        (listed,) = job.recent(settings)
+    assert found.record == listed
+    assert (listed.chunks, listed.ledgers, listed.cursor) == (33, 97, 196)
+    assert found.committed == (LedgerRange(100, 196),)
+    assert found.rows == {"ledgers": 97, "transactions": 97, "operations": 194, "events": 291}
+    assert (found.more_attempts, found.lost_attempts, found.lost_s) == (2, 2, 7.5)
+    assert (found.stages_s["wait"], found.stages_s["elapsed"]) == (33 * 0.25, 1.5 + 32)
+    long, short = found.slowest
+    assert (long.ledgers, long.chunks) == (LedgerRange(100, 164), 1)
+    assert (short.ledgers, short.chunks, short.worker, short.attempts) == (LedgerRange(165, 196), 32, 1, 34)
+    (line,) = (line for line in command.history_lines(found) if "165-196" in line)
+    assert "165-196 in 32 chunks, the last on worker 1, 34 attempts, 7.5 s in 2 that came to nothing: wait" in line
+    assert [each["chunks"] for each in command.history_document(found)["slowest"]] == [1, 32]
+
+
+def test_chunks_that_do_not_touch_have_rows_of_their_own(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """A row is a range without a gap, of one run; a backfill's chunks have one each."""
+    for job_, first in (("live", 100), ("live", 101), ("backfill", 103), ("backfill", 104)):
+        swap = partial(LiveSwap, gates=()) if job_ == "live" else StretchSwap
+        committer = Committer(lambda: psycopg.connect(store), started(conn, job_), swap=swap)
+        committer.commit(handmade.chunk(tmp_path, first, first))
+        committer.commit(handmade.chunk(tmp_path, first + 10, first + 10))
+        committer.close()
+    rows = conn.execute("SELECT first, last FROM ledgerfill.backfill_chunks ORDER BY run_id, first").fetchall()
+    assert rows == [(at, at) for first in (100, 101, 103, 104) for at in (first, first + 10)]
 
 
 def test_chunk_of_an_older_program_is_shown(settings: RunsSettings, conn: psycopg.Connection, run: books.Run):

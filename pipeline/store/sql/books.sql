@@ -37,7 +37,7 @@ WHERE id = %(id)s
 
 -- name: runs
 -- The newest runs, with what they have committed; one without an end runs if it holds the lock.
--- A run that could report has its sums there; the chunks of another are counted. Commits ascend: the highest chunk is the last.
+-- A run that could report has its sums there; the chunks of another are counted: several may share a row. Commits ascend: the highest chunk is the last.
 SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, r.version, r.started_at, r.ended_at,
     coalesce(r.outcome, CASE WHEN r.id = ANY(%(running)s::int8[]) THEN 'running' ELSE 'died' END), r.error,
     newest.last, coalesce((r.report ->> 'chunks')::int8, counted.chunks), coalesce((r.report ->> 'ledgers')::int8, counted.ledgers),
@@ -46,7 +46,8 @@ FROM (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT least(%(limi
 LEFT JOIN LATERAL (
     SELECT last, committed_at FROM ledgerfill.backfill_chunks WHERE run_id = r.id ORDER BY first DESC LIMIT 1) newest ON true
 CROSS JOIN LATERAL (
-    SELECT count(*) AS chunks, coalesce(sum(last - first + 1), 0)::int8 AS ledgers
+    SELECT coalesce(sum(coalesce((timings ->> 'chunks')::int8, 1)), 0)::int8 AS chunks,
+        coalesce(sum(last - first + 1), 0)::int8 AS ledgers
     FROM ledgerfill.backfill_chunks WHERE run_id = r.id AND r.report IS NULL) counted
 ORDER BY r.id DESC
 

@@ -53,21 +53,21 @@ COMMENT ON COLUMN ledgerfill.ledger_stretches.commit_id IS 'the transaction that
 
 COMMENT ON TABLE ledgerfill.backfill_runs IS 'one row a run, from its start';
 COMMENT ON COLUMN ledgerfill.backfill_runs.first IS 'first ledger that was asked for';
-COMMENT ON COLUMN ledgerfill.backfill_runs.last IS 'last ledger that was asked for';
+COMMENT ON COLUMN ledgerfill.backfill_runs.last IS 'last ledger that was asked for, or that it has reached where its end grows';
 COMMENT ON COLUMN ledgerfill.backfill_runs.source IS 'where the ledgers were read, without secrets';
 COMMENT ON COLUMN ledgerfill.backfill_runs.process_id IS 'of the command that was typed, on host';
 COMMENT ON COLUMN ledgerfill.backfill_runs.outcome IS 'NULL while it runs; died: found by the next run without an end of its own';
 COMMENT ON COLUMN ledgerfill.backfill_runs.error IS 'the message it ended with';
 COMMENT ON COLUMN ledgerfill.backfill_runs.report IS 'its report at the end';
 
-COMMENT ON TABLE ledgerfill.backfill_chunks IS 'one row a committed chunk, written in the transaction of its rows';
-COMMENT ON COLUMN ledgerfill.backfill_chunks.commit_id IS 'the same as in ledger_stretches at that moment';
+COMMENT ON TABLE ledgerfill.backfill_chunks IS 'one row a committed chunk, written in the transaction of its rows; short ones of live ingestion, one after another, share one';
+COMMENT ON COLUMN ledgerfill.backfill_chunks.commit_id IS 'the same as in ledger_stretches at that moment; of the last of several chunks, as hash and worker';
 COMMENT ON COLUMN ledgerfill.backfill_chunks.worker IS 'number of the worker whose result it was';
-COMMENT ON COLUMN ledgerfill.backfill_chunks.attempts IS 'how many attempts it took, from 1';
+COMMENT ON COLUMN ledgerfill.backfill_chunks.attempts IS 'how many attempts it took, from 1; where several chunks share the row, all of them together';
 COMMENT ON COLUMN ledgerfill.backfill_chunks.object_bytes IS 'bytes read, as stored in the source';
 COMMENT ON COLUMN ledgerfill.backfill_chunks.plain_bytes IS 'bytes read, decompressed';
 COMMENT ON COLUMN ledgerfill.backfill_chunks.row_bytes IS 'bytes of binary COPY';
-COMMENT ON COLUMN ledgerfill.backfill_chunks.timings IS 'seconds by stage: of the worker, of its copy into the database, and of attempts that came to nothing, with their number';
+COMMENT ON COLUMN ledgerfill.backfill_chunks.timings IS 'seconds by stage: of the worker, of its copy into the database, and of attempts that came to nothing, with their number; and how many chunks share the row';
 
 COMMENT ON TABLE ledgerfill.ingest_store IS 'cursors by key: the last ledger that is done, and who wrote it';
 COMMENT ON COLUMN ledgerfill.ingest_store.value IS 'last ledger done';

@@ -45,16 +45,34 @@ ORDER BY first DESC
 FOR UPDATE
 
 -- name: landed
--- Whether this very commit is in the database.
-SELECT true FROM ledgerfill.backfill_chunks WHERE run_id = %(run_id)s AND first = %(first)s AND commit_id = %(commit_id)s
+-- Whether this very commit is in the database; it is the last of the row that has its ledgers, for nothing follows unanswered.
+SELECT true FROM (
+    SELECT commit_id FROM ledgerfill.backfill_chunks WHERE run_id = %(run_id)s AND first <= %(first)s ORDER BY first DESC LIMIT 1) c
+WHERE commit_id = %(commit_id)s
 
 -- name: record
--- The chunk's own row, a moment before its COMMIT: `now()` would be when its copy began.
+-- The chunk's own row, a moment before its COMMIT: `now()` would be when its copy began. One that `joins` is added to the row
+-- of those right below it. And the run has reached its last ledger, where that is beyond what it was begun for.
+WITH reached AS (
+    UPDATE ledgerfill.backfill_runs SET last = %(last)s WHERE id = %(run_id)s AND last < %(last)s
+), joined AS (
+    UPDATE ledgerfill.backfill_chunks c SET last = %(last)s, commit_id = %(commit_id)s, last_hash = %(last_hash)s, worker = %(worker)s,
+        attempts = c.attempts + %(attempts)s, transactions = c.transactions + %(transactions)s,
+        operations = c.operations + %(operations)s, events = c.events + %(events)s, contracts = c.contracts + %(contracts)s,
+        object_bytes = c.object_bytes + %(object_bytes)s, plain_bytes = c.plain_bytes + %(plain_bytes)s,
+        row_bytes = c.row_bytes + %(row_bytes)s, committed_at = clock_timestamp(),
+        timings = (SELECT jsonb_object_agg(key, coalesce(a.value::float8, 0) + coalesce(b.value::float8, 0))
+            FROM jsonb_each_text(c.timings) a FULL JOIN jsonb_each_text(%(timings)s) b USING (key))
+    WHERE %(joins)s AND run_id = %(run_id)s AND last = %(first)s::int8 - 1 AND timings ? 'chunks' AND first = (
+        SELECT first FROM ledgerfill.backfill_chunks WHERE run_id = %(run_id)s ORDER BY first DESC LIMIT 1)
+    RETURNING true
+)
 INSERT INTO ledgerfill.backfill_chunks (run_id, first, last, commit_id, first_hash, last_hash, worker, attempts,
     transactions, operations, events, contracts, object_bytes, plain_bytes, row_bytes, timings, committed_at)
-VALUES (%(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_hash)s, %(worker)s, %(attempts)s,
+SELECT %(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_hash)s, %(worker)s, %(attempts)s,
     %(transactions)s, %(operations)s, %(events)s, %(contracts)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s,
-    clock_timestamp())
+    clock_timestamp()
+WHERE NOT EXISTS (SELECT FROM joined)
 
 -- name: copy
 -- Rows as the worker wrote them: every column, in the table's order. By the segment's name, so that none is looked for a row.

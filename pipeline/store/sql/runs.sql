@@ -11,13 +11,13 @@ SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, 
     (r.report -> 'stages_s' ->> 'commit')::float8
 FROM (SELECT *, id = ANY(%(running)s::int8[]) AS holds FROM ledgerfill.backfill_runs WHERE id = %(id)s) r
 CROSS JOIN LATERAL (
-    SELECT max(last) AS cursor, count(*) AS chunks, coalesce(sum(last::int8 - first + 1), 0)::int8 AS ledgers,
+    SELECT max(last) AS cursor, coalesce(sum(chunks), 0)::int8 AS chunks, coalesce(sum(last::int8 - first + 1), 0)::int8 AS ledgers,
         max(committed_at) AS committed_at, coalesce(sum(transactions), 0)::int8 AS transactions,
         coalesce(sum(operations), 0)::int8 AS operations, coalesce(sum(events), 0)::int8 AS events,
         coalesce(sum(object_bytes), 0)::int8 AS object_bytes, coalesce(sum(plain_bytes), 0)::int8 AS plain_bytes,
-        coalesce(sum(row_bytes), 0)::int8 AS row_bytes, coalesce(sum(attempts - 1), 0)::int8 AS more_attempts,
-        coalesce(sum(coalesce((timings ->> 'lost_attempts')::int8, attempts - 1)), 0)::int8 AS lost_attempts
-    FROM ledgerfill.backfill_chunks WHERE run_id = r.id) c
+        coalesce(sum(row_bytes), 0)::int8 AS row_bytes, coalesce(sum(attempts - chunks), 0)::int8 AS more_attempts,
+        coalesce(sum(coalesce((timings ->> 'lost_attempts')::int8, attempts - chunks)), 0)::int8 AS lost_attempts
+    FROM (SELECT *, coalesce((timings ->> 'chunks')::int8, 1) AS chunks FROM ledgerfill.backfill_chunks WHERE run_id = r.id) rows) c
 
 -- name: stages
 -- Seconds by stage, over all chunks of the run.
@@ -34,7 +34,7 @@ SELECT min(first), max(last) FROM (
 GROUP BY part ORDER BY 1
 
 -- name: slowest
--- The chunks that took their worker longest.
-SELECT first, last, worker, attempts, coalesce((timings ->> 'lost_attempts')::int8, attempts - 1), timings
-FROM ledgerfill.backfill_chunks
-WHERE run_id = %(id)s ORDER BY (timings ->> 'elapsed_s')::float8 DESC NULLS LAST, first LIMIT %(limit)s
+-- The chunks that took their worker longest; of those that share a row by their mean.
+SELECT first, last, chunks, worker, attempts, coalesce((timings ->> 'lost_attempts')::int8, attempts - chunks), timings
+FROM (SELECT *, coalesce((timings ->> 'chunks')::int8, 1) AS chunks FROM ledgerfill.backfill_chunks WHERE run_id = %(id)s) rows
+ORDER BY (timings ->> 'elapsed_s')::float8 / chunks DESC NULLS LAST, first LIMIT %(limit)s
