@@ -5,7 +5,7 @@ Where rows may still come they are built beside who writes, which takes longer a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -53,11 +53,12 @@ class Completing:
     tables: tuple[str, ...]
     indexes: tuple[Index, ...]  # the longest first: what is left at the end is then shared out evenly
     writers: tuple[str, ...]  # how the locks of those begin who may write into it
-    queries: Mapping[str, bytes]  # `due`, `complete`
+    find_due: bytes  # the query that finds those to be completed
+    note: bytes  # the one that notes that it is
 
     def due(self, conn: psycopg.Connection) -> list[Segment]:
         """Return the segments that wait to be completed, ascending."""
-        return [Segment(first) for (first,) in conn.execute(self.queries["due"])]
+        return [Segment(first) for (first,) in conn.execute(self.find_due)]
 
     def beside(self, conn: psycopg.Connection, segment: Segment) -> None:
         """Freeze, analyse and index a segment, and write that down, unless somebody has done it; it stops nobody.
@@ -84,7 +85,7 @@ class Completing:
         with conn.transaction():
             for table in self.tables:
                 tend(conn, segment, table)
-            conn.execute(self.queries["complete"], {"first": segment.first, "full": full})
+            conn.execute(self.note, {"first": segment.first, "full": full})
 
 
 BASE = Completing(
@@ -98,7 +99,8 @@ BASE = Completing(
         Index("transactions", ("id",), "pkey", unique=True),
     ),
     (locks.BASE_TABLES, locks.LIVE_INGESTION),
-    _SQL,
+    find_due=_SQL["due"],
+    note=_SQL["complete"],
 )
 
 

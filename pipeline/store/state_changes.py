@@ -30,7 +30,8 @@ HISTORY = Completing(
         Index(TABLE, ("operation_id", "change_index", "protocol_id"), "pkey", unique=True),
     ),
     (locks.LIVE_INGESTION, locks.MIGRATION["history"]),
-    _SQL,
+    find_due=_SQL["due"],
+    note=_SQL["complete"],
 )
 
 
