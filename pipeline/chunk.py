@@ -27,12 +27,13 @@ class Chunk:
     gap: Gap
     size: int  # bytes of rows: estimated until they are there
     stored: int  # bytes in the source, estimated
+    tip: int | None = None  # the newest ledger as it was opened, where more is to come
     part_of: LedgerRange | None = None  # the planned chunk that was split
     state: ChunkState = ChunkState.WAITING
     attempts: list[Attempt] = field(default_factory=list)  # that count: one and its hedge
     hedged: bool = False  # since it last waited: once, or who hangs at it would be followed by the next for ever
     errors: list[tuple[int, str]] = field(default_factory=list)  # of attempts that ended badly, by their number
-    failures: int = 0  # how many, missing objects aside
+    failures: int = 0  # how many, objects that are missing or not whole yet aside
     deaths: int = 0  # workers that died of it
     lost: int = 0  # attempts that were begun and came to nothing, superseded ones among them
     lost_s: float = 0.0  # of workers, in these attempts, until nobody waited for them any more

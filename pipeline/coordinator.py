@@ -177,14 +177,16 @@ class Coordinator:
     def _failed(self, attempt: Attempt, failure: Failure, now: float, done: ChunkDone | None = None) -> None:
         """Try the chunk again, halve it, or give it up; nothing of these while another attempt may still bring it."""
         chunk = attempt.chunk
-        verdict = after_failure(self._config.stall, chunk, failure, now)
+        newest = None if chunk.tip is None else self._object_of(chunk.tip)
+        verdict = after_failure(self._config.stall, chunk, failure, now, newest)
         chunk.errors.append((attempt.number, failure.reason))
         others = [other.worker for other in chunk.attempts if other is not attempt]
         if others and (failure.transient or failure.missing):
             self._note("hedge", attempt, now, f"worker {others[0]} goes on alone: {failure.reason}")
             self._take_back(attempt, now, now)
         elif isinstance(verdict, TryAgain):
-            self._note("re-dispatch", attempt, now, failure.reason)
+            if verdict.why:
+                self._note("re-dispatch", attempt, now, verdict.why)
             self._take_back(attempt, verdict.not_before, now)
         elif isinstance(verdict, GiveUp):
             self._abandon(attempt, verdict.failure, now, done)

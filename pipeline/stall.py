@@ -27,7 +27,7 @@ class StallConfig:
     max_deaths: int = 3  # workers that die of one chunk make it poison
     backoff_s: float = 1.0  # doubles with each repetition
     backoff_ceiling_s: float = 30.0
-    hole_deadline_s: float = 60.0  # how long a missing object is asked for again
+    hole_deadline_s: float = 60.0  # how long an object that is missing, or not whole yet, is asked for again
     start_deadline_s: float = 60.0  # from a worker's start to its first word
 
     def __post_init__(self) -> None:
@@ -114,6 +114,7 @@ class TryAgain:
     """The whole chunk once more, not before a time."""
 
     not_before: float
+    why: str = ""  # nothing where that was said before
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,16 @@ class GiveUp:
     failure: Failure
 
 
-def after_failure(config: StallConfig, chunk: Chunk, failure: Failure, now: float) -> TryAgain | Split | GiveUp:
+def after_failure(
+    config: StallConfig, chunk: Chunk, failure: Failure, now: float, newest: str | None = None
+) -> TryAgain | Split | GiveUp:
     """Count a failed attempt against its chunk, and return what follows: transient or permanent is decided here.
 
     A half of a chunk that has failed often enough is tried once, down to a single ledger, which has all attempts again.
+    `newest`: the object that was the newest as the chunk was opened, where more is to come. Who writes it may not have
+    ended by then: what is damaged there counts like what is missing.
     """
-    if failure.missing:
+    if failure.missing or (failure.offset is not None and failure.object == newest):
         return _after_missing(config, chunk, failure, now)
     chunk.failures += 1
     if not failure.transient:
@@ -146,7 +151,7 @@ def after_failure(config: StallConfig, chunk: Chunk, failure: Failure, now: floa
         return GiveUp(replace(failure, reason=f"poison, {chunk.deaths} workers died of it, the last: {failure.reason}"))
     if chunk.failures >= config.max_attempts:
         return GiveUp(failure)
-    return TryAgain(now + config.backoff_after(chunk.failures))
+    return TryAgain(now + config.backoff_after(chunk.failures), failure.reason)
 
 
 def _after_missing(config: StallConfig, chunk: Chunk, failure: Failure, now: float) -> TryAgain | GiveUp:
@@ -156,7 +161,11 @@ def _after_missing(config: StallConfig, chunk: Chunk, failure: Failure, now: flo
     ends = chunk.missing_since + config.hole_deadline_s
     if now >= ends:
         waited = now - chunk.missing_since
-        reason = f"{failure.reason}, still missing after {waited:.0f} s and {chunk.missing_tries} tries"
-        return GiveUp(replace(failure, reason=reason))
+        still = f"still {'missing' if failure.missing else 'damaged'} after {waited:.0f} s"
+        return GiveUp(replace(failure, reason=f"{failure.reason}, {still} and {chunk.missing_tries} tries"))
     # The last look comes at the deadline, not a back-off after it.
-    return TryAgain(min(now + config.backoff_after(chunk.missing_tries), ends))
+    again = min(now + config.backoff_after(chunk.missing_tries), ends)
+    if failure.missing:
+        return TryAgain(again, failure.reason)
+    unfinished = f"{failure.reason}: the newest object may not be whole yet, {ends - now:.0f} s are left to it"
+    return TryAgain(again, unfinished if chunk.missing_tries == 1 else "")

@@ -60,7 +60,8 @@ class Supply:
         size = round(stored * (self._rows / self._stored if self._stored else ROW_BYTES_A_STORED_BYTE))
         if not window.admits(size):
             return None
-        chunk = Chunk(ledgers=ledgers, gap=self._plan.gap_of(ledgers.first), stored=stored, size=size)
+        tip = self._plan.wanted.last if self._plan.grows else None
+        chunk = Chunk(ledgers=ledgers, gap=self._plan.gap_of(ledgers.first), stored=stored, size=size, tip=tip)
         window.open(chunk)
         self._next = self._plan.after(ledgers.last)
         return chunk
@@ -73,4 +74,4 @@ class Supply:
     def _part(self, chunk: Chunk, ledgers: LedgerRange) -> Chunk:
         stored = self._plan.cost.bytes_of(ledgers)
         size = round(chunk.size * stored / max(1, chunk.stored))
-        return Chunk(ledgers=ledgers, gap=chunk.gap, stored=stored, size=size, part_of=chunk.planned)
+        return Chunk(ledgers=ledgers, gap=chunk.gap, stored=stored, size=size, tip=chunk.tip, part_of=chunk.planned)

@@ -1,4 +1,4 @@
-"""A lake that grows: objects of another one appear in it, each at once and whole, as an upload ends."""
+"""A lake that grows: objects of another one appear in it, at once and whole, as an upload ends, or piece by piece."""
 
 from __future__ import annotations
 
@@ -35,3 +35,15 @@ class GrowingLake:
         place = self.folder / key(ledger)
         place.parent.mkdir(exist_ok=True)
         os.link(self._whole / key(ledger), place)
+
+    def write(self, ledger: int, *, share: float, padding: int = 0) -> None:
+        """Write in place the first share of what a ledger's object has, as a writer does that moves nothing.
+
+        `padding`: zeros behind it, where room was made for the rest.
+        """
+        content = (self._whole / key(ledger)).read_bytes()
+        place = self.folder / key(ledger)
+        place.parent.mkdir(exist_ok=True)
+        with place.open("r+b" if place.exists() else "xb") as file:
+            file.write(content[: int(len(content) * share)] + bytes(padding))
+        self.newest = max(self.newest, ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from stores import check, held
 from test_migrate import BOTH, CHANGES, HISTORY, STATE, cursor, ended_well, fold, rows, state, statuses
 
 CHUNKS = "SELECT c.first, c.last FROM ledgerfill.backfill_chunks c JOIN ledgerfill.backfill_runs r ON r.id = run_id"
+UNFINISHED = "SELECT step, why FROM ledgerfill.backfill_steps WHERE why LIKE '%may not be whole yet%'"
 OWNERS = "SELECT DISTINCT job FROM ledgerfill.ingest_store"
 TIP = "SELECT value - (SELECT max(last) FROM ledgerfill.ledger_stretches) FROM ledgerfill.ingest_store"
 
@@ -78,10 +80,14 @@ def test_a_gap_is_caught_up_then_each_ledger_comes_alone(ledgerfill: Program, la
     for ledger in range(41, LAST + 1):
         lake.reach(ledger)
         wait_until_held(ledgerfill, running, (FIRST, ledger))
-    interrupted(running)
-    chunks = rows(ledgerfill, f"{CHUNKS} WHERE job = 'live' ORDER BY 1")
-    assert chunks[0][0] == 21
-    assert [first for first, last in chunks if last > 40] == list(range(41, LAST + 1))
+    [live, _] = json.loads(ledgerfill("runs", "--json").stdout)["runs"]
+    assert (live["outcome"], live["range"], live["ledgers"]) == ("running", [FIRST, LAST], LAST - 20)
+    assert LAST - 40 < live["chunks"] <= LAST - 20
+    assert rows(ledgerfill, f"{CHUNKS} WHERE job = 'live'") == [(21, LAST)]  # one row, however long it goes on
+    running.send(signal.SIGKILL)
+    running.process.communicate()
+    wait_for(lambda: json.loads(ledgerfill("status", "--json").stdout)["runs"][0]["outcome"] == "died")
+    assert json.loads(ledgerfill("status", "--json").stdout)["runs"][0]["range"] == [FIRST, LAST]
     check(shared, ledgerfill.database, FIRST, LAST, "--file", CORE)
 
 
@@ -128,6 +134,65 @@ def test_a_hole_ends_it_until_it_is_filled(ledgerfill: Program, lake: GrowingLak
     again = following(ledgerfill, lake, "--hole-deadline", 1)
     wait_until_held(ledgerfill, again, (20, 24))
     interrupted(again)
+
+
+@pytest.mark.parametrize(("share", "padding"), [(0.0, 0), (0.5, 0), (0.5, 64)])
+def test_a_newest_object_that_is_half_written_is_waited_for(
+    ledgerfill: Program, lake: GrowingLake, shared: Path, share: float, padding: int
+):
+    """Who writes in place is given time: that is said once, and also when the next one comes before it is whole."""
+    lake.reach(20)
+    running = following(ledgerfill, lake)
+    wait_until_held(ledgerfill, running, (20, 20))
+    lake.write(21, share=share, padding=padding)
+    wait_for(lambda: running.ended() or rows(ledgerfill, UNFINISHED))
+    lake.reach(22)
+    time.sleep(4)  # for two more tries
+    assert (held(ledgerfill.database), running.ended()) == ([(20, 20)], False)
+    lake.write(21, share=1.0)
+    wait_until_held(ledgerfill, running, (20, 22))
+    interrupted(running)
+    [(step, why)] = rows(ledgerfill, UNFINISHED)
+    assert step == "re-dispatch"
+    assert why.startswith("corrupt ledger 21 in FFFFFFFF--0-63999/FFFFFFEA--21.xdr.zst at byte ")
+    assert why.endswith(": the newest object may not be whole yet, 60 s are left to it")
+    check(shared, ledgerfill.database, 20, 22, "--file", CORE)
+
+
+def test_a_newest_object_that_stays_damaged_ends_it(ledgerfill: Program, lake: GrowingLake):
+    """After its time it is the error that it is; nothing is skipped, and once it is mended the same command goes on."""
+    lake.reach(20)
+    running = following(ledgerfill, lake, "--hole-deadline", 2)
+    wait_until_held(ledgerfill, running, (20, 20))
+    lake.write(21, share=0.5)
+    wait_for(lambda: running.ended() or rows(ledgerfill, UNFINISHED))
+    lake.reach(23)
+    ended = running.result()
+    assert ended.returncode == 1
+    assert "corrupt ledger 21 in " in (said := ended.stderr.splitlines()[-1])
+    assert said.endswith(", still damaged after 2 s and 3 tries")
+    assert held(ledgerfill.database) == [(20, 20)]
+    lake.write(21, share=1.0)
+    again = following(ledgerfill, lake)
+    wait_until_held(ledgerfill, again, (20, 23))
+    interrupted(again)
+
+
+def test_damage_below_the_newest_object_ends_it_at_once(ledgerfill: Program, lake: GrowingLake):
+    """Nobody is still writing where a later object was there before it was read."""
+    lake.reach(20)
+    running = following(ledgerfill, lake)
+    wait_until_held(ledgerfill, running, (20, 20))
+    with stopped(running):
+        lake.reach(21)
+        lake.write(22, share=0.5)
+        lake.reach(24)
+    ended = running.result(timeout_s=30)
+    assert ended.returncode == 1
+    assert "corrupt ledger 22 in " in (said := ended.stderr.splitlines()[-1])
+    assert "still damaged" not in said
+    assert held(ledgerfill.database) == [(20, 21)]
+    assert rows(ledgerfill, UNFINISHED) == []
 
 
 def test_a_backfill_fills_what_is_older_beside_it(ledgerfill: Program, lake: GrowingLake, shared: Path):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from by_hand import CORRUPT, Run, commits, completions, handed_out, of
+from by_hand import CORRUPT, Run, commits, completions, handed_out, of, steps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.actions import Commit, Discard, Finish, StartWorker
+from pipeline.actions import Commit, CompleteSegment, Finish, StartWorker
 from pipeline.errors import BackfillError, ChunkAbandoned, Interrupted
 from pipeline.events import Interrupt, WorkerDied
 from pipeline.segments import SEGMENT_LEDGERS, Segment
+from workers.messages import Failure
 
 
 def at_tip() -> Run:
@@ -118,6 +119,36 @@ def test_an_interrupt_at_the_tip_ends_at_once():
     assert isinstance(finish.error, Interrupted)
 
 
+def test_damage_of_the_newest_object_is_waited_out():
+    """What was the newest as its chunk was opened is tried again, also when more comes behind it: said once."""
+    run = Run(tip=10, object_of=str)
+    run.grow(11, 12)
+    run.up(1)
+    run.done(1)
+    damage = Failure(reason="corrupt ledger 12", transient=False, ledger=12, object="12", offset=5)
+    run.done(2, failure=damage)
+    run.grow(13, 13)
+    run.done(3)
+    assert handed_out(run.tick(run.coordinator.next_wake(run.now) or 0.0)) == ["12 to 1"]
+    run.done(4, failure=damage)
+    assert steps(run.all) == ["re-dispatch 12"]
+    run.tick(run.coordinator.next_wake(run.now) or 0.0)
+    run.done(5)
+    run.acknowledge()
+    assert commits(run.all) == ["11", "12", "13"]
+    assert run.now == 3.0
+
+
+def test_damage_below_the_newest_object_ends_the_run_at_once():
+    """A later object was there before this one was asked for: nobody is still writing it."""
+    run = Run(tip=10, object_of=str)
+    run.grow(11, 12)
+    run.up(1)
+    run.done(1, failure=Failure(reason="corrupt ledger 11", transient=False, ledger=11, object="11", offset=5))
+    assert steps(run.all) == ["abort 11"]
+    assert isinstance(run.all[-1], Finish)
+
+
 def test_a_worker_that_dies_at_the_tip_is_missed_when_more_comes():
     """Nobody is started for nothing; the next ledger has its worker."""
     run = at_tip()
@@ -126,37 +157,37 @@ def test_a_worker_that_dies_at_the_tip_is_missed_when_more_comes():
     assert of(StartWorker, run.grow(11, 11)) == [StartWorker(2)]
 
 
-def test_the_segment_of_the_tip_is_completed_once_and_rows_wait_for_it():
-    """It is about to be read: its indexes are built, next rows wait for that, and no other tip in it does so again."""
+def test_the_segment_of_the_tip_is_completed_once_beside_rows():
+    """It is about to be read: its indexes are built, next rows do not wait for that, and no other tip does so again."""
     run = Run((10, 10), tip=10, due=())
     run.up(1)
     run.done(1)
-    assert completions(run.committed(10, 10)) == [Segment(0)]
+    assert of(CompleteSegment, run.committed(10, 10)) == [CompleteSegment(Segment(0), beside=True)]
     run.grow(11, 12)
-    assert run.done(2) == []
-    assert commits(run.completed(Segment(0))) == ["11"]
+    assert commits(run.done(2)) == ["11"]
+    run.completed(Segment(0))
     assert completions(run.done(3) + run.committed(11, 11) + run.committed(12, 12)) == []
     assert run.coordinator.snapshot(run.now).at_tip
-    assert completions(run.end()) == [Segment(0)]
+    assert of(CompleteSegment, run.end()) == [CompleteSegment(Segment(0), beside=False)]
     assert run.completed(Segment(0)) == [Finish("success")]
 
 
 def test_an_interrupt_does_not_wait_for_indexes():
-    """What waits for the indexes of the tip is let go of, since they may take long: the next run brings it."""
+    """What is in order is committed, and the run ends while the indexes of the tip are still being built."""
     run = Run((10, 10), tip=10, due=())
     run.up(1)
     run.done(1)
     run.committed(10, 10)
     run.grow(11, 12)
     run.done(2)
-    ended = run.tell(Interrupt(15))
-    assert Discard("/r/2") in ended
-    assert isinstance(ended[-1], Finish)
-    assert ended[-1].outcome == "interrupted"
+    assert not of(Finish, run.tell(Interrupt(15)))
+    ended = run.committed(11, 11)[-1]
+    assert isinstance(ended, Finish)
+    assert ended.outcome == "interrupted"
 
 
 def test_a_segment_that_the_tip_has_passed_is_completed_again():
-    """Rows have come since it was completed at the tip; those of the next segment do not wait."""
+    """Rows have come since it was completed at the tip."""
     last = SEGMENT_LEDGERS - 2
     run = Run((last, last), tip=last, due=())
     run.up(1)
@@ -170,14 +201,14 @@ def test_a_segment_that_the_tip_has_passed_is_completed_again():
     assert commits(run.done(3)) == [f"{SEGMENT_LEDGERS}"]
 
 
-def test_rows_wait_where_the_start_completes_the_segment_of_the_tip():
-    """What an earlier run has left at the tip is completed first; what comes meanwhile waits for it."""
+def test_what_was_left_at_the_tip_is_completed_at_the_start():
+    """It is done beside rows that come meanwhile, and no more often."""
     run = Run(tip=10, due=(Segment(0),))
-    assert completions(run.all) == [Segment(0)]
+    assert of(CompleteSegment, run.all) == [CompleteSegment(Segment(0), beside=True)]
     run.grow(11, 11)
     run.up(1)
-    assert commits(run.done(1)) == []
-    assert commits(run.completed(Segment(0))) == ["11"]
+    assert commits(run.done(1)) == ["11"]
+    run.completed(Segment(0))
     assert completions(run.committed(11, 11)) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.chunk import Attempt, Chunk
@@ -14,6 +16,7 @@ RESET = Failure(reason="connection reset", transient=True, ledger=150)
 HUNG = Failure(reason="no result after 20 s, worker killed", transient=True)
 DIED = Failure(reason="worker died: killed by SIGSEGV", transient=True)
 CORRUPT = Failure(reason="corrupt ledger 150", transient=False, ledger=150)
+DAMAGED = Failure(reason="corrupt ledger 150", transient=False, ledger=150, object="F--150", offset=7)
 MISSING = Failure(reason="ledger 150 is missing", transient=False, missing=True, ledger=150)
 
 
@@ -99,13 +102,13 @@ def test_back_off_doubles_up_to_its_ceiling():
 @pytest.mark.parametrize(
     ("failures", "deaths", "failure", "expected"),
     [
-        (0, 0, RESET, TryAgain(11.0)),
-        (1, 0, RESET, TryAgain(12.0)),
-        (2, 0, RESET, TryAgain(14.0)),
+        (0, 0, RESET, TryAgain(11.0, RESET.reason)),
+        (1, 0, RESET, TryAgain(12.0, RESET.reason)),
+        (2, 0, RESET, TryAgain(14.0, RESET.reason)),
         (3, 0, RESET, GiveUp(RESET)),
         (0, 0, CORRUPT, GiveUp(CORRUPT)),
         (3, 0, CORRUPT, GiveUp(CORRUPT)),
-        (0, 1, RESET, TryAgain(11.0)),
+        (0, 1, RESET, TryAgain(11.0, RESET.reason)),
     ],
 )
 def test_after_failure(failures: int, deaths: int, failure: Failure, expected: TryAgain | Split | GiveUp):
@@ -131,7 +134,7 @@ def test_a_single_ledger_has_all_attempts_again():
     config, last = StallConfig(), chunk(ledgers=LedgerRange(150, 150))
     last.part_of = LEDGERS
     verdicts = [after_failure(config, last, HUNG, now=0.0) for _ in range(3)]
-    assert verdicts == [TryAgain(1.0), TryAgain(2.0), GiveUp(HUNG)]
+    assert verdicts == [TryAgain(1.0, HUNG.reason), TryAgain(2.0, HUNG.reason), GiveUp(HUNG)]
 
 
 def test_a_ledger_that_kills_its_workers_is_poison():
@@ -157,6 +160,33 @@ def test_a_missing_object_is_asked_for_until_its_deadline():
     assert failed.failures == 0
     assert verdict.failure.reason == "ledger 150 is missing, still missing after 10 s and 5 tries"
     assert verdict.failure.ledger == 150
+
+
+def test_a_damaged_newest_object_is_asked_for_until_the_deadline():
+    """Who writes it may be about to end: it is tried as what is missing, which is said once, and is damage then."""
+    config, failed, now = StallConfig(hole_deadline_s=10.0, backoff_s=1.0), chunk(), 50.0
+    found = []
+    while isinstance(verdict := after_failure(config, failed, DAMAGED, now, newest="F--150"), TryAgain):
+        found.append((verdict.not_before - now, verdict.why))
+        now = verdict.not_before
+    why = "corrupt ledger 150: the newest object may not be whole yet, 10 s are left to it"
+    assert found == [(1, why), (2, ""), (4, ""), (3, "")]
+    assert failed.failures == 0
+    assert verdict == GiveUp(replace(DAMAGED, reason="corrupt ledger 150, still damaged after 10 s and 5 tries"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "newest"),
+    [
+        (DAMAGED, "E--151"),  # there is a later one
+        (DAMAGED, None),  # no more is to come
+        (CORRUPT, None),  # of no object
+        (replace(DAMAGED, reason="access to object F--150 denied", offset=None), "F--150"),
+    ],
+)
+def test_other_damage_is_given_up_at_once(failure: Failure, newest: str | None):
+    """Damage of any other object stays, and so does what is no damage."""
+    assert after_failure(StallConfig(), chunk(), failure, now=5.0, newest=newest) == GiveUp(failure)
 
 
 def test_a_hole_deadline_of_nothing_gives_up_at_once():

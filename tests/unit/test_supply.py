@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,18 @@ def test_chunks_come_in_order_and_end():
     assert opened == [("1-10", "1-15"), ("11-15", "1-15"), ("31-40", "31-40")]
     assert source.exhausted
     assert len(window) == 3
+
+
+def test_a_chunk_and_its_halves_know_the_newest_ledger_of_a_plan_that_grows():
+    """By it is known whether an object may still be being written; a plan that ends has none."""
+    plan = Plan(wanted=LedgerRange(1, 30), gaps=(Gap(ledgers=LedgerRange(21, 30)),))
+    tips = []
+    for each in (plan, plan.growing()):
+        source = Supply(replace(each, size=ChunkSize(exact_ledgers=10, ledgers_per_object=10)))
+        chunk = source.open_next(Window(10, 1 << 30))
+        assert chunk
+        tips.append([chunk.tip, *(half.tip for half in source.halve(chunk))])
+    assert tips == [[None] * 3, [30] * 3]
 
 
 def test_a_full_window_keeps_the_next_chunk_back():
