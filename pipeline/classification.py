@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
@@ -16,21 +17,21 @@ class Classifier:
 
     def __init__(self, protocols: Mapping[str, Protocol] | None = None) -> None:
         """Know these protocols; None: those that are installed."""
-        self._known = protocols
+        self._known, self._given = protocols, protocols is not None
         self._claiming = lru_cache(_VERDICTS)(self._ask)
 
     @property
     def protocols(self) -> Mapping[str, Protocol]:
         """The protocols that can be asked, by id. Raises `Refused` where a plug-in cannot be used."""
         if self._known is None:
-            try:
-                self._known = installed()
-            except ProtocolError as error:
-                raise Refused(str(error)) from error
+            self._known = _installed()
         return self._known
 
     def protocol(self, name: str) -> Protocol:
-        """Return a protocol. Raises `Refused` where no plug-in of that id is installed."""
+        """Return a protocol. Raises `Refused` where no plug-in of that id is installed, also not meanwhile."""
+        if name not in self.protocols and not self._given:
+            importlib.invalidate_caches()
+            self._known = _installed()
         if name not in self.protocols:
             raise Refused(f"no plug-in for protocol {name} is installed: there are {', '.join(sorted(self.protocols))}")
         return self.protocols[name]
@@ -67,3 +68,10 @@ class Classifier:
                 f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+
+def _installed() -> Mapping[str, Protocol]:
+    try:
+        return installed()
+    except ProtocolError as error:
+        raise Refused(str(error)) from error

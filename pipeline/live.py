@@ -117,12 +117,11 @@ class _Live(BaseTables):
     ) -> None:
         """Look at what is done already."""
         self._until_tip, self._keep = settings.until_tip, settings.retention_ledgers
-        classifier = Classifier()
+        self._classifier = Classifier()
         for each in contracts.set_up(conn):
-            classifier.protocol(each.id)  # without it, what this protocol makes of ledgers would be missed
-        self._protocols = classifier.protocols
+            self._classifier.protocol(each.id)  # without it, what this protocol makes of ledgers would be missed
         self._gates: tuple[Gate, ...] = ()
-        self._again = False
+        self._again, self._unfound = False, ""
         self._listed = self._heard = time.monotonic()
         self._silent_s, self._trouble = _SILENT_S, ""
         super().__init__(settings, database, opened, conn, account)
@@ -176,11 +175,18 @@ class _Live(BaseTables):
 
     def _served(self, conn: psycopg.Connection) -> tuple[Gate, ...]:
         """Return the gates that are close to what the store has: the source may be far ahead, and is caught up with."""
-        return served(conn, self._protocols, tip(conn), self._gates)
+        try:
+            for each in contracts.set_up(conn):
+                self._classifier.protocol(each.id)  # it may have been set up, and its plug-in installed, meanwhile
+        except Refused as error:
+            if str(error) != self._unfound:
+                logger.warning("what protocols make of ledgers is not complete: %s", error)
+            self._unfound = str(error)
+        return served(conn, self._classifier.protocols, tip(conn), self._gates)
 
     def _warn(self, conn: psycopg.Connection) -> None:
         """Say of what it had taken over that somebody else has brought ledgers without it: that needs a migration."""
-        for gate, last in left_behind(conn, self._protocols, tip(conn)):
+        for gate, last in left_behind(conn, self._classifier.protocols, tip(conn)):
             what, where = gate.kind.replace("_", " "), self._settings.source_shown
             again = f"ledgerfill {JOBS[gate.kind]} --source {where} --protocol-id {gate.protocol.id}"
             logger.warning(

@@ -91,8 +91,8 @@ def warn(found: Ready, conn: psycopg.Connection) -> None:
     unseen, wasms = contracts.unseen(conn)
     if unseen:
         logger.warning(
-            "%s run code that was never seen (%s): what they do is left out, also where their code comes to be known "
-            "later; setup --archive may know it now",
+            "%s run code that was never seen (%s): what they do until it is seen is left out; "
+            "ledgerfill setup --archive URL may bring it",
             units.plural(unseen, "contract"),
             units.plural(wasms, "code"),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import documented
 import psycopg
 import pytest
 import zstandard
+from growing import GrowingLake
 from lakes import core_ledgers
 from program import Program, wait_for
 from stellar_sdk import scval, xdr
+from stores import held
 from test_migrate import fold
 from test_token_lakes import truth as lines
 from token_books import Holder, events_of, read
@@ -269,6 +272,37 @@ def test_live_ingestion_goes_on_from_migrations(plugged: Program, lake: Path, tr
     done(plugged, "live", "--source", lake, "--until-tip")
     assert cursor(plugged, "history") == cursor(plugged, "current_state") == FIRST + LEDGERS - 1
     assert found(plugged) == truth
+
+
+def test_a_plug_in_that_is_installed_meanwhile_is_taken_over(
+    ledgerfill: Program, lake: Path, truth: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live ingestion finds the plug-in of a protocol that was set up meanwhile, and says so until it is there."""
+    site, here = tmp_path / "site", tmp_path / "here"
+    here.mkdir()
+    growing = GrowingLake(lake, tmp_path / "growing", FIRST)
+    growing.reach(30)
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    running = ledgerfill.start("live", "--source", growing, "--start-ledger", FIRST, "--workers", 1)
+    wait_for(lambda: held(ledgerfill.database) == [(FIRST, 30)])
+    monkeypatch.setenv("PYTHONPATH", str(documented.install(site)))
+    done(ledgerfill, "setup", *POINTS)
+    done(ledgerfill, *HISTORY, "--source", growing, *POINTS, "--until-tip")
+    time.sleep(2)  # in which it looks
+    for part in site.iterdir():
+        part.rename(here / part.name)
+    migration = ledgerfill.start(
+        *STATE, "--source", growing, *POINTS, "--start-ledger", FIRST, env={"PYTHONPATH": here}
+    )
+    for ledger in range(31, FIRST + LEDGERS):
+        growing.reach(ledger)
+        wait_for(lambda ledger=ledger: held(ledgerfill.database) == [(FIRST, ledger)])
+    assert (ended := migration.result()).returncode == 0, ended.stderr
+    wait_for(lambda: cursor(ledgerfill, "history") == FIRST + LEDGERS - 1)
+    running.send(signal.SIGTERM)
+    lacks = "what protocols make of ledgers is not complete: no plug-in for protocol POINTS is installed"
+    assert running.result().stderr.count(lacks) == 1
+    assert found(ledgerfill) == truth
 
 
 def test_a_plug_in_that_cannot_be_loaded_by_workers_is_named(filled: Program, lake: Path, tmp_path: Path) -> None:

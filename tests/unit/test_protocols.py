@@ -11,6 +11,8 @@ from pathlib import Path
 import documented
 import pytest
 
+from pipeline.classification import Classifier
+from pipeline.errors import Refused
 from workers._decode import contract_spec
 from workers.protocols import (
     Function,
@@ -224,6 +226,19 @@ def test_example_of_the_docs_is_a_plug_in(plug_in) -> None:
     assert points.claims({**wanted, "other": two})
     assert not points.claims({**wanted, "burnFrom": two})
     assert not any(protocol.claims(wanted) for protocol in (SEP41, SEP50))
+
+
+def test_plug_in_that_is_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for a protocol that was not there a moment ago is given it, and what was told before stays true."""
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = Classifier()
+    with pytest.raises(Refused, match="no plug-in for protocol POINTS is installed: there are SEP41, SEP50"):
+        asked.protocol("POINTS")
+    documented.install(tmp_path)
+    assert asked.protocol("POINTS").id == "POINTS"
+    assert list(asked.protocols) == ["POINTS", "SEP41", "SEP50"]
+    for name in ("my_package.points", "my_package"):
+        sys.modules.pop(name)
 
 
 def test_plug_in_that_raises_is_named(plug_in) -> None:
