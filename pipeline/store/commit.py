@@ -94,7 +94,8 @@ class Committer:
         except psycopg.Error as error:
             raise CommitRefused(chunk.ledgers, str(error).splitlines()[0]) from error
         except OSError as error:  # somebody has removed the file of its rows
-            raise CommitRefused(chunk.ledgers, f"its rows in {error.filename}: {error.strerror}") from error
+            place = f"its rows in {error.filename}: " if error.filename else ""
+            raise CommitRefused(chunk.ledgers, f"{place}{error.strerror}") from error
 
     def _until_answered(self, chunk: ReadyChunk, turn: Turn) -> Committed:
         swap = self._swap(chunk, self._run, uuid4())
@@ -167,8 +168,9 @@ class Committer:
 
     def _lost_connection(self, error: BaseException) -> bool:
         """Return whether trying again makes sense: the connection is gone, and with it the answer."""
-        # `InternalError` is what a session ends with that had to wait for its turn longer than the server lets it.
-        return isinstance(error, psycopg.OperationalError | psycopg.InternalError) and self._conn.closed
+        # `InternalError` is what a session ends with that had to wait for its turn longer than the server lets it,
+        # `OSError` what psycopg may raise where the socket breaks while it waits for it.
+        return isinstance(error, psycopg.OperationalError | psycopg.InternalError | OSError) and self._conn.closed
 
 
 def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,21 @@ def test_every_acknowledgement_of_live_ingestion_lost(through, conn: psycopg.Con
         committer.commit(handmade.chunk(tmp_path, first, first, gap=GAP))
     assert whole(conn) == (["100-104"], [(5, 5), (5, 5), (10, 10), (1, 1)])
     assert conn.execute(SHARED).fetchall() == [(100, 104, 5, 10, 5.0)]
+
+
+def test_a_socket_that_breaks_is_a_lost_connection(through, conn: psycopg.Connection, tmp_path: Path):
+    """psycopg says so in the socket's own words where it waits for it: no fault of the file of rows."""
+    committer, broken = through(lambda _: "pass"), []
+
+    def turn() -> None:
+        if not broken:
+            broken.append(conn.execute("SELECT pg_terminate_backend(%s, 10000)", [committer._session["pid"]]))
+            with suppress(psycopg.OperationalError):
+                committer._conn.execute("SELECT 1")
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    committer.commit(handmade.chunk(tmp_path, 100, 104, gap=GAP), turn)
+    assert (len(broken), whole(conn)) == (1, (["100-104"], [(5, 5), (5, 5), (10, 10), (1, 1)]))
 
 
 def test_terminated_backend_is_replaced(through, conn: psycopg.Connection, tmp_path: Path):
