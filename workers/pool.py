@@ -266,7 +266,8 @@ def _stop_forkserver() -> None:
     for pid in (helpers[0]._forkserver_pid, helpers[1]._pid):
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)  # one that was stopped would be waited for without end
+                # Else they wait for the end of a pipe, which a process that a plug-in has forked may hold open.
+                os.kill(pid, signal.SIGKILL)
     for helper in helpers:
         helper._stop()  # there since 3.9, for this very use
 
