@@ -10,7 +10,18 @@ import psycopg
 from pipeline.config import StatusSettings
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.segments import joined
-from pipeline.store import blockers, books, contracts, network, segments, state_changes, stretches, unread, version
+from pipeline.store import (
+    blockers,
+    books,
+    contracts,
+    cursors,
+    network,
+    segments,
+    state_changes,
+    stretches,
+    unread,
+    version,
+)
 from pipeline.store.books import RunRecord
 from pipeline.store.connection import permitted
 from pipeline.store.database import Database
@@ -33,7 +44,8 @@ def gather(settings: StatusSettings) -> Status:
         standing = version.standing(found)
         if standing in ("newer", "unknown"):  # its tables are another program's matter
             return Status(database=database.shown, server_version=server, store_version=found, store_standing=standing)
-        runs = books.recent_runs(conn, limit=settings.runs)
+        runs, held = books.recent_runs(conn, limit=settings.runs), _stretches(conn)
+        oldest = held[0].ledgers.first if held else 0
         return Status(
             database=database.shown,
             server_version=server,
@@ -41,9 +53,10 @@ def gather(settings: StatusSettings) -> Status:
             store_standing=standing,
             network_passphrase=network.pinned(conn),
             size_bytes=sum(books.table_bytes(conn).values()),
-            stretches=tuple(_stretches(conn)),
+            stretches=tuple(held),
             blocked_by=tuple(map(str, blockers.of_program(conn))),
             protocols=tuple(contracts.set_up(conn)) if found >= contracts.SINCE else (),
+            migrated=cursors.spans(conn, oldest) if found >= cursors.SINCE else {},
             unread=tuple(unread.ranges(conn)) if found >= contracts.SINCE else (),
             unindexed=joined(segments.unindexed(conn)) if found >= segments.SINCE else (),
             history_unindexed=joined(state_changes.due(conn)) if found >= state_changes.SINCE else (),

@@ -13,6 +13,7 @@ from pipeline.cli.flags import DatabaseFlags, OutputFlags, whole_number
 if TYPE_CHECKING:
     from pipeline.progress.status import RunSeen, Status
     from pipeline.store.books import Said
+    from pipeline.store.contracts import Protocol
 
 EXAMPLES = """\
 Examples:
@@ -93,10 +94,16 @@ def _lines(found: Status) -> Iterator[str]:
 def _protocols(found: Status) -> Iterator[str]:
     yield f"protocols {len(found.protocols)}"
     for each in found.protocols:
-        jobs = f"history {each.history}, current state {each.current_state}"
-        yield f"  {each.id}  classification {each.classification}, {jobs}".replace("_", " ")
+        jobs = f"classification {each.classification}, history {each.history}{_span(found, each, 'history')}"
+        jobs += f", current state {each.current_state}{_span(found, each, 'current_state')}"
+        yield f"  {each.id}  {jobs.replace('_', ' ')}"
     for ledgers in found.unread:
         yield f"contracts of ledgers {ledgers} were never read: setup --source reads them"
+
+
+def _span(found: Status, protocol: Protocol, kind: str) -> str:
+    ledgers = found.migrated.get((protocol.id, kind))
+    return f" ({ledgers})" if ledgers else ""
 
 
 def _indexes(found: Status) -> Iterator[str]:
@@ -163,6 +170,8 @@ def json_lines(found: Status) -> Iterator[str]:
                 "classification_status": each.classification,
                 "history_migration_status": each.history,
                 "current_state_migration_status": each.current_state,
+                "history_ledgers": pair(found.migrated.get((each.id, "history"))),
+                "current_state_ledgers": pair(found.migrated.get((each.id, "current_state"))),
             }
             for each in found.protocols
         ],

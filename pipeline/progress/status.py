@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -54,6 +55,7 @@ class Status:
     size_bytes: int | None = None
     stretches: tuple[StretchHeld, ...] = ()
     protocols: tuple[Protocol, ...] = ()  # that were set up
+    migrated: Mapping[tuple[str, str], LedgerRange] = field(default_factory=dict)  # of each, by protocol and kind
     unread: tuple[LedgerRange, ...] = ()  # ledgers whose contracts were never read
     unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
     history_unindexed: tuple[LedgerRange, ...] = ()  # of segments whose history lacks indexes

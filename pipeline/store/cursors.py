@@ -18,6 +18,7 @@ from pipeline.store.swap import LIVE, Swap, SwapLost
 from workers.messages import LedgerRange
 
 _SQL = queries.load("cursors")
+SINCE = 5  # store version
 Kind = Literal["history", "current_state"]
 JOBS: dict[Kind, str] = {"history": "migrate history", "current_state": "migrate current-state"}
 
@@ -86,6 +87,12 @@ def standing(conn: psycopg.Connection, protocol_id: str, kind: Kind) -> Standing
     classification, begins = row
     name = key(protocol_id, kind)
     return Standing(classification, begins, read(conn, [name]).get(name))
+
+
+def spans(conn: psycopg.Connection, oldest: int) -> dict[tuple[str, str], LedgerRange]:
+    """Return the ledgers whose data is in, by protocol and kind; `oldest`: the first ledger that is kept."""
+    rows = conn.execute(_SQL["spans"], {"oldest": oldest}).fetchall()
+    return {(each, kind): LedgerRange(first, last) for each, kind, first, last in rows if first <= last}
 
 
 def begin(conn: psycopg.Connection, protocol_id: str, kind: Kind, first: int, known: bytes | None, run: Run) -> None:

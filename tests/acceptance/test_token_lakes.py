@@ -98,8 +98,18 @@ def test_what_migrations_leave_out_is_said(ledgerfill: Program, lake: Path) -> N
     assert "contracts run code that was never seen (" in said
     assert "the history of SEP" not in said
     done(ledgerfill, *backfill, "--start-ledger", 2)
+    status = json.loads(ledgerfill("status", "--json").stdout)["protocols"][0]
+    assert (status["id"], status["history_ledgers"], status["current_state_ledgers"]) == (
+        "SEP41",
+        [40, LEDGERS + 1],
+        None,
+    )
     assert UNTOLD.format("SEP41") in (said := ledgerfill(*history).stderr)
     assert UNTOLD.format("SEP50") in said
     assert "never seen" not in said
     state = ledgerfill("migrate", "current-state", "--source", lake, *BOTH, "--until-tip", "--start-ledger", 2)
     assert (state.returncode, " WARNING " in state.stderr) == (0, False)
+    far = (
+        f"  SEP50  classification success, history success (40-{LEDGERS + 1}), current state success (2-{LEDGERS + 1})"
+    )
+    assert far in ledgerfill("status").stdout.splitlines()

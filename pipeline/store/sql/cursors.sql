@@ -14,6 +14,14 @@ ON CONFLICT (key) DO NOTHING
 -- How far a protocol is: its classification, and where this migration of it began.
 SELECT classification_status, {begins} FROM ledgerfill.protocols WHERE id = %(id)s
 
+-- name: spans
+-- What the data of each protocol covers: from where its migration began, of histories not what is no longer kept.
+SELECT id, kind, greatest(begins, CASE kind WHEN 'history' THEN %(oldest)s::int4 END), value
+FROM ledgerfill.protocols
+CROSS JOIN LATERAL (VALUES ('history', history_from), ('current_state', current_state_from)) AS migrations (kind, begins)
+JOIN ledgerfill.ingest_store ON key = 'protocol_' || id || '_' || kind || '_cursor'
+WHERE begins IS NOT NULL
+
 -- name: begin
 -- A migration is under way; where it begins stays as it was said first.
 UPDATE ledgerfill.protocols SET {begins} = coalesce({begins}, %(first)s), {status} = 'in_progress', updated_at = now()
