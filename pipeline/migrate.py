@@ -119,8 +119,7 @@ class _Migration(Job):
         """Plan, and begin in the books: from here on where a protocol began stays as it is."""
         if self._kind == "current_state":
             for protocol in self._found.protocols:
-                for table in protocol.state:
-                    state.ensure(self._conn, table)
+                state.ensure_all(self._conn, protocol)
         plan = super().begin(this)
         known = stretches.hashes(self._conn, [first - 1 for first in self._found.firsts.values()])
         with self._conn.transaction():

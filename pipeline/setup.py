@@ -63,8 +63,8 @@ def run(settings: SetupSettings) -> SetUp:
         passphrase = _network(settings, conn)
         ids = _ids(settings, conn, database, classifier)
         opened = _archive(settings, conn, passphrase)
-        for table in (table for name in ids for table in classifier.protocol(name).state):
-            state.ensure(conn, table)
+        for name in ids:
+            state.ensure_all(conn, classifier.protocol(name))
         contracts.add(conn, ids, classifier)
         contracts.say(conn, ids, "in_progress")
         try:

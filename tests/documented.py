@@ -43,5 +43,11 @@ def taking_out(protocol_id: str) -> str:
     return str(block).replace(":'id'", f"'{protocol_id}'")
 
 
+def beginning_anew(protocol_id: str) -> str:
+    """Return the statements with which the page on operating lets a current state begin anew."""
+    (block,) = re.findall(r"-v anew=POINTS <<'SQL'\n(.*?)SQL\n", OPERATING.read_text(), re.DOTALL)
+    return str(block).replace(":'anew'", f"'{protocol_id}'")
+
+
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)

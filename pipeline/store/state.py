@@ -13,8 +13,8 @@ import psycopg
 from psycopg import sql
 
 from pipeline.errors import Refused
-from pipeline.store import queries, staging
-from workers.protocols import StateTable
+from pipeline.store import cursors, queries, staging
+from workers.protocols import Protocol, StateTable
 
 _SQL = queries.load("state")
 _TYPES: dict[str, LiteralString] = {
@@ -39,6 +39,29 @@ _MERGES: dict[str, LiteralString] = {  # what stands and what comes
     "last": "folded.{0}",  # merges come in the order of ledgers
 }
 _EMPTY: dict[str, LiteralString] = {"zero": " = 0", "null": " IS NULL"}
+
+
+def ensure_all(conn: psycopg.Connection, protocol: Protocol) -> None:
+    """Make the tables of a protocol, each with a view for people, unless they stand.
+
+    Raises `Refused` where one stands with other columns than declared, where one is missing of a current state that has
+    begun, for its cursor says that the ledgers before are in it, and where one has rows before it begins.
+    """
+    found = cursors.standing(conn, protocol.id, "current_state")
+    begins = found.begins if found else None
+    for table in protocol.state:
+        name = f"ledgerfill.{table.name}"
+        if begins is not None and not conn.execute(_SQL["standing"], {"table": table.name}).fetchone():
+            raise Refused(
+                f"table {name} is not there, and the current state of {protocol.id} began with ledger {begins}: "
+                "a new table would lack what it held; let that state begin anew"
+            )
+        ensure(conn, table)
+        if begins is None and conn.execute(queries.template(_SQL["any"], _names(table))).fetchone():
+            raise Refused(
+                f"table {name} has rows, and the current state of {protocol.id} has not begun: sums would go on from "
+                f"there; DROP TABLE {name} CASCADE comes first"
+            )
 
 
 def ensure(conn: psycopg.Connection, table: StateTable) -> None:

@@ -348,6 +348,28 @@ def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp
     assert "POINTS has no state tables: there is no current state to migrate" in ended.stderr
 
 
+def test_a_table_that_is_gone_is_not_made_anew_behind_its_cursor(
+    filled: Program, lake: Path, truth: dict[str, Rows]
+) -> None:
+    """An empty one would be said to hold what was before: it is refused until the state begins anew, by the page."""
+    begin = (*STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST)
+    done(filled, *begin)
+    with psycopg.connect(filled.database or "", autocommit=True) as conn:
+        conn.execute("DROP TABLE ledgerfill.points_admins CASCADE")
+        for command in (("setup",), begin):
+            refused = filled(*command)
+            assert refused.returncode == 2
+            assert "table ledgerfill.points_admins is not there, and the current state of POINTS" in refused.stderr
+        conn.execute(documented.beginning_anew("POINTS"))  # type: ignore[call-overload]
+        refused = filled("setup")
+        assert refused.returncode == 2
+        assert "table ledgerfill.points_held has rows, and the current state of POINTS has not begun" in refused.stderr
+        conn.execute("DROP TABLE ledgerfill.points_held CASCADE")
+    done(filled, "setup")
+    done(filled, *begin)
+    assert found(filled) == truth | {"state_changes": []}
+
+
 def test_collectibles_in_python_are_those_in_rust(
     ledgerfill: Program, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

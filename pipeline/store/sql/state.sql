@@ -1,5 +1,9 @@
 -- The tables of a protocol's current state, made from its declaration; `{…}` is filled with names and columns.
 
+-- name: any
+-- Some row of a table.
+SELECT 1 FROM ledgerfill.{table} LIMIT 1
+
 -- name: create
 -- The table itself. A row is changed again and again: with room for its next version on its own page the index is left alone.
 CREATE TABLE ledgerfill.{table} ({columns}, PRIMARY KEY ({key})) WITH (fillfactor = 70)
