@@ -174,15 +174,16 @@ class _Migration(Job):
     def _next_leg(self, this: Run) -> Leg | None:
         """Find the next leg; without an end, at the tip that is one which grows. Return None where there is none."""
         with closing(self._database.connect()) as conn:
+            if self._kind == "history":
+                oldest = stretches.held(conn)[0]
+                keys = [cursors.key(each, self._kind) for each in self._left]
+                cursors.jump(conn, keys, oldest.ledgers.first - 1, oldest.previous_hash, this)
+            # After the jump: else ledgers may have come and fallen out meanwhile, and it would stand beyond its own end.
             last = self._source.wanted.last if self._until_tip else tip(conn)
             self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, last))
             for each in cursors.taken_over(conn, self._left, self._kind, last):
                 logger.info("live ingestion has taken over the %s of %s", self._kind.replace("_", " "), each)
                 del self._left[each]
-            if self._kind == "history":
-                oldest = stretches.held(conn)[0]
-                keys = [cursors.key(each, self._kind) for each in self._left]
-                cursors.jump(conn, keys, oldest.ledgers.first - 1, oldest.previous_hash, this)
             leg = next_leg(conn, self._kind, self._left.values(), last)
         return leg if self._left and (leg.gap or not self._until_tip) else None
 
