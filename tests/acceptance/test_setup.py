@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import documented
 import psycopg
 import pytest
 from lakes import FIRST, LAST, key, mend, write_lake
@@ -184,3 +185,16 @@ def test_mistakes_are_refused_in_one_line(ledgerfill: Program, flags: tuple[obje
     assert ended.returncode == 2
     assert words in ended.stderr
     assert len([line for line in ended.stderr.splitlines() if "INFO bringing the store" not in line]) == 1
+
+
+def test_assets_are_of_one_protocol(ledgerfill: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who claims Stellar Asset Contracts beside another one is refused with both names, be it at once or later."""
+    text = documented.example().replace("claims=claims,", "claims=claims,\n    claims_assets=True,")
+    monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site", text)))
+    points, why = ("--protocol-id", "POINTS"), "both claim Stellar Asset Contracts: only one of them can"
+    at_once = ledgerfill("setup", *points, *BOTH)
+    assert (at_once.returncode, f"protocols POINTS and SEP41 {why}" in at_once.stderr) == (2, True), at_once.stderr
+    assert ledgerfill("setup", *BOTH).returncode == 0
+    later = ledgerfill("setup", *points)
+    assert (later.returncode, f"protocols SEP41 and POINTS {why}" in later.stderr) == (2, True), later.stderr
+    assert rows(ledgerfill.database, "SELECT id FROM ledgerfill.protocols ORDER BY 1") == [("SEP41",), ("SEP50",)]

@@ -1,4 +1,4 @@
-"""Live ingestion's history: copied ahead of a turn where its gate is sure to be open, and after the swap elsewhere."""
+"""The gates of live ingestion: which are served, and history that is copied ahead where one is sure to be open."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import psycopg
 from cursoring import changed, run_of
 
-from pipeline.store import cursors
+from pipeline.classification import Classifier
+from pipeline.store import contracts, cursors
 from pipeline.store.commit import Committer
-from pipeline.store.gates import Gate, LiveSwap
+from pipeline.store.gates import FAR, NEAR, Gate, LiveSwap, served
 from pipeline.store.swap import LIVE
 from workers.protocols.sep41 import PROTOCOL as SEP41
 
@@ -43,3 +44,16 @@ def test_the_history_is_copied_ahead_once_the_gate_was_passed(store: str, conn, 
     assert seen(conn) == [100, 101, 102]
     assert conn.execute("SELECT last FROM ledgerfill.ledger_stretches").fetchone() == (103,)
     committer.close()
+
+
+def test_a_cursor_that_is_far_behind_costs_nothing(conn: psycopg.Connection):
+    """Workers make nothing for it before it comes close; then for longer, so that it is not given up at once again."""
+    known = Classifier({"SEP41": SEP41})
+    contracts.add(conn, ["SEP41"], known)
+    assert served(conn, known.protocols, 100) == ()  # no migration has begun
+    cursors.make(conn, GATE.key, 99, None, run_of(conn, "migrate history"))
+    assert served(conn, known.protocols, 99 + NEAR) == (GATE,)
+    assert served(conn, known.protocols, 100 + NEAR) == ()
+    assert served(conn, known.protocols, 99 + FAR, [GATE]) == (GATE,)
+    assert served(conn, known.protocols, 100 + FAR, [GATE]) == ()
+    assert served(conn, {}, 100) == ()
