@@ -33,7 +33,12 @@ def status(
     output: OutputFlags | None = None,
     *,
     runs: Annotated[
-        int | None, Parameter(help="How many of the newest runs to show (10).", metavar="N", converter=whole_number)
+        int | None,
+        Parameter(
+            help="How many of the newest runs to show (10), besides those in progress.",
+            metavar="N",
+            converter=whole_number,
+        ),
     ] = None,
     json: Annotated[bool, Parameter(help="For programs.", negative="")] = False,
 ) -> int:

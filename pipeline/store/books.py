@@ -179,7 +179,7 @@ def running(conn: psycopg.Connection) -> list[int]:
 
 
 def recent_runs(conn: psycopg.Connection, *, limit: int = 10) -> list[RunRecord]:
-    """Return the newest runs first."""
+    """Return the newest runs first; those that are running are among them, however many came after."""
     names = {"limit": limit, "running": running(conn)}
     return [
         RunRecord(number, job, LedgerRange(first, last), *rest)

@@ -95,6 +95,16 @@ def test_newest_runs_come_first(conn: psycopg.Connection):
     assert [record.id for record in books.recent_runs(conn, limit=2)] == [runs[3].id, runs[2].id]
 
 
+def test_a_run_in_progress_is_shown_however_many_came_after(conn: psycopg.Connection):
+    """Live ingestion runs for months, beside migrations that come and go."""
+    live, *after = (started(conn, job) for job in ("live", "backfill", "backfill", "backfill"))
+    for run in after:
+        books.end_run(conn, run, outcome="success")
+    with locks.hold(conn, live, lock=locks.LIVE_INGESTION):
+        assert [record.id for record in books.recent_runs(conn, limit=2)] == [after[2].id, after[1].id, live.id]
+    assert [record.id for record in books.recent_runs(conn, limit=2)] == [after[2].id, after[1].id]
+
+
 def test_tables_are_measured(store: str, conn: psycopg.Connection, tmp_path: Path):
     """The size of each big table counts its partitions and indexes; one without any takes nothing."""
     assert books.table_bytes(conn) == dict.fromkeys((*TABLES, "state_changes"), 0)

@@ -36,13 +36,16 @@ UPDATE ledgerfill.backfill_runs SET ended_at = now(), outcome = %(outcome)s, err
 WHERE id = %(id)s
 
 -- name: runs
--- The newest runs, with what they have committed; one without an end runs if it holds the lock.
+-- The newest runs and those that are running, with what they have committed; one without an end runs if it holds the lock.
 -- A run that could report has its sums there; the chunks of another are counted: several may share a row. Commits ascend: the highest chunk is the last.
 SELECT r.id, r.job, r.first, r.last, r.source, r.workers, r.process_id, r.host, r.version, r.started_at, r.ended_at,
     coalesce(r.outcome, CASE WHEN r.id = ANY(%(running)s::int8[]) THEN 'running' ELSE 'died' END), r.error,
     newest.last, coalesce((r.report ->> 'chunks')::int8, counted.chunks), coalesce((r.report ->> 'ledgers')::int8, counted.ledgers),
     newest.committed_at
-FROM (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT least(%(limit)s, 2147483647)) r
+FROM (
+    (SELECT * FROM ledgerfill.backfill_runs ORDER BY id DESC LIMIT least(%(limit)s, 2147483647))
+    UNION
+    SELECT * FROM ledgerfill.backfill_runs WHERE id = ANY(%(running)s::int8[]) AND outcome IS NULL) r
 LEFT JOIN LATERAL (
     SELECT last, committed_at FROM ledgerfill.backfill_chunks WHERE run_id = r.id ORDER BY first DESC LIMIT 1) newest ON true
 CROSS JOIN LATERAL (
