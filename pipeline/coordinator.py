@@ -39,7 +39,7 @@ from pipeline.stall import GiveUp, TryAgain, after_failure
 from pipeline.supply import MOST_ROW_BYTES, Supply
 from pipeline.tally import Tally, standing
 from pipeline.window import Window
-from workers.messages import ChunkDone, ChunkStarted, Failure, LedgerRange, Ready, WorkerMessage
+from workers.messages import ChunkDone, Failure, LedgerRange, WorkerMessage
 
 
 class Coordinator:
@@ -63,9 +63,8 @@ class Coordinator:
         self._chunks = most if plan.grows else sum(1 for _ in islice(plan.chunks(), most))  # what is beyond is alike
         self._supply = Supply(plan, min(MOST_ROW_BYTES, config.window_bytes // 4))
         self._object_of = object_of
-        self._staffing = Staffing(
-            Post(config.workers, config.more_workers), Post(config.connections, config.more_connections)
-        )
+        connections = Post(config.connections, config.more_connections)
+        self._staffing = Staffing(Post(config.workers, config.more_workers), connections)
         self._window = Window(config.most_chunks(config.workers), config.window_bytes)
         self._crew = Crew(result_dir)
         self._dispatcher = Dispatcher(self._crew, self._window, self._supply, config.stall)
@@ -148,13 +147,10 @@ class Coordinator:
     # What follows from an event
 
     def _heard(self, worker: int, message: WorkerMessage, now: float) -> None:
-        match message:
-            case Ready():
-                self._crew.ready(worker)
-            case ChunkStarted(token=token):
-                self._crew.began(token, now)
-            case ChunkDone():
-                self._answered(message, now)
+        if isinstance(message, ChunkDone):
+            self._answered(message, now)
+        else:
+            self._crew.heard(worker, message, now)
 
     def _answered(self, done: ChunkDone, now: float) -> None:
         attempt = self._crew.answered(done.token, now)
@@ -310,9 +306,8 @@ class Coordinator:
 
     def _complete(self, given: Iterable[Segment]) -> None:
         """Ask for segments to be completed; where the run grows, its end may stand in one."""
-        for segment in given:
-            beside = self._plan.grows and not self._error and segment.past > self._next_commit
-            self._actions.append(CompleteSegment(segment, beside=beside))
+        grows = self._plan.grows and not self._error
+        self._actions += [CompleteSegment(each, beside=grows and each.past > self._next_commit) for each in given]
 
     def _staff(self, now: float) -> None:
         while len(self._crew) < self._most_workers and now >= self._hire_at and self._dispatcher.has_work:

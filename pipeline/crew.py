@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from pipeline.chunk import Attempt, Chunk, ChunkState
-from workers.messages import Task
+from workers.messages import ChunkStarted, Ready, Task, WorkerMessage
 
 TASKS_A_WORKER = 2  # one in work, one to read ahead for
 
@@ -71,6 +71,13 @@ class Crew:
         worker = Worker(number=self._hired, since=now)
         self._workers[worker.number] = worker
         return worker
+
+    def heard(self, number: int, message: WorkerMessage, now: float) -> None:
+        """Take in what a worker says of itself; what it has done is for `answered`."""
+        if isinstance(message, ChunkStarted):
+            self.began(message.token, now)
+        elif isinstance(message, Ready):
+            self.ready(number)
 
     def ready(self, number: int) -> None:
         """Note that a worker has started; nothing follows for one that is gone."""
