@@ -28,6 +28,7 @@ from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted
 from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import tip
+from pipeline.resume import other_command
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
 from pipeline.store import books, contracts, locks, network, retention, segments, state_changes, stretches
@@ -95,9 +96,10 @@ def _first(settings: LiveSettings, held: Sequence[Stretch]) -> int | None:
     top = held[-1].ledgers
     kept = top.last - (settings.retention_ledgers or top.last) + 1
     if max(given, kept) < top.first:  # the same command goes on where that has fallen out meanwhile
+        words = ("backfill", "--start-ledger", given, "--end-ledger", top.first - 1)
         raise Refused(
             f"--start-ledger {given} is below ledgers {top}, which live ingestion goes on from: leave it away, "
-            f"and fill what is below with ledgerfill backfill --start-ledger {given} --end-ledger {top.first - 1}"
+            f"and fill what is below with {other_command(settings, *words, sourced=True)}"
         )
     return top.first if given <= top.last + 1 else given
 
@@ -187,14 +189,13 @@ class _Live(BaseTables):
     def _warn(self, conn: psycopg.Connection) -> None:
         """Say of what it had taken over that somebody else has brought ledgers without it: that needs a migration."""
         for gate, last in left_behind(conn, self._classifier.protocols, tip(conn)):
-            what, where = gate.kind.replace("_", " "), self._settings.source_shown
-            again = f"ledgerfill {JOBS[gate.kind]} --source {where} --protocol-id {gate.protocol.id}"
+            words = (*JOBS[gate.kind].split(), "--protocol-id", gate.protocol.id)
             logger.warning(
                 "the %s of %s ends with ledger %s, since another run has brought those after it: %s goes on with it",
-                what,
+                gate.kind.replace("_", " "),
                 gate.protocol.id,
                 last,
-                again,
+                other_command(self._settings, *words, sourced=True),
             )
 
     def look(self) -> Look | None:

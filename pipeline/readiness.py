@@ -13,7 +13,7 @@ from pipeline.config import MigrateSettings
 from pipeline.errors import Refused
 from pipeline.progress import units
 from pipeline.progress.report_text import place, ranges
-from pipeline.resume import command_before
+from pipeline.resume import other_command
 from pipeline.store import contracts, cursors, stretches, tokens, unread
 from pipeline.store.cursors import Cursor, Kind
 from pipeline.store.database import Database
@@ -58,7 +58,7 @@ def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psyco
     held = stretches.held(conn)
     if not held:
         first = "N" if settings.start_given is None else settings.start_given
-        before = command_before(settings, "backfill", "--start-ledger", first, sourced=True)
+        before = other_command(settings, "backfill", "--start-ledger", first, sourced=True)
         raise Refused(f"there are no ledgers in {where}; first comes: {before}")
     newest, firsts, standing = held[-1].ledgers, {}, {}
     for protocol in protocols:
@@ -69,7 +69,7 @@ def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psyco
         first = _first(kind, protocol.id, found, given)
         if first > newest.last and found.begins is None:
             words = ("backfill", "--start-ledger", newest.last + 1, "--end-ledger", first)
-            before = command_before(settings, *words, sourced=True)
+            before = other_command(settings, *words, sourced=True)
             raise Refused(
                 f"--start-ledger {first} is beyond the tip, ledger {newest.last} of {where}; first comes: {before}"
             )
@@ -117,10 +117,10 @@ def _ready(
         )
     found = cursors.standing(conn, protocol.id, kind)
     if found is None:
-        before = command_before(settings, *setup)
+        before = other_command(settings, *setup)
         raise Refused(f"protocol {protocol.id} is not set up in {where}; first comes: {before}")
     if found.classification != "success":
-        before = command_before(settings, *setup, sourced=bool(unread.ranges(conn)))
+        before = other_command(settings, *setup, sourced=bool(unread.ranges(conn)))
         raise Refused(
             f"contracts in {where} are not classified for {protocol.id} (status {found.classification}); "
             f"first comes: {before}"

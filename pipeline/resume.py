@@ -1,4 +1,4 @@
-"""The exact command that resumes a run, or comes before it, quoted for a shell, without any secret."""
+"""The exact command that resumes a run, or is to be given beside it, quoted for a shell, without any secret."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def resume_command(settings: JobSettings, job: str = "backfill") -> str:
     return _command(settings, job.split(), type(settings).model_fields.keys() - settings.unflagged)
 
 
-def command_before(settings: JobSettings, *words: object, sourced: bool = False) -> str:
+def other_command(settings: JobSettings, *words: object, sourced: bool = False) -> str:
     """Return another command, of these words, for the same database, and `sourced` the same source."""
     about = (StoreSettings, SourceSettings) if sourced else (StoreSettings,)
     return _command(settings, map(str, words), {name for each in about for name in each.model_fields} - {"trusted"})
