@@ -63,6 +63,7 @@ class Limits:
             "idle_in_transaction_session_timeout": self.idle_in_transaction_s,
         }
         settings = [f"search_path={_SCHEMA}", *(f"{name}={round(s * 1000)}" for name, s in milliseconds.items())]
+        settings.append("DateStyle=ISO")  # one that a role or a database has of its own, psycopg cannot read
         settings.append("idle_session_timeout=0")  # the session with a run's lock has nothing to say for hours
         return " ".join(f"-c {setting}" for setting in settings)
 

@@ -11,10 +11,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from pipeline.config import StoreSettings
 from pipeline.errors import Refused
@@ -69,6 +71,16 @@ def test_sessions_are_limited_and_named(database: str):
             )
         }
     assert list(found.values()) == ["ledgerfill", "1500ms", "20s", "3s", "a test", "5MB"]
+
+
+def test_dates_are_read_whatever_the_database_writes(database: str):
+    """A server may have a style of its own: times of runs come in the one that can be read."""
+    with connect(database) as conn:
+        conn.execute(sql.SQL("ALTER DATABASE {} SET datestyle = 'German'").format(sql.Identifier(conn.info.dbname)))
+    with connect(database) as conn:
+        assert conn.execute("SELECT '2026-11-27 12:00Z'::timestamptz").fetchone() == (
+            datetime(2026, 11, 27, 12, tzinfo=UTC),
+        )
 
 
 def test_a_session_may_be_idle_for_as_long_as_a_run_takes(database: str):
