@@ -1,5 +1,7 @@
 """Live ingestion and migrations in one world: who starts when, from where, is killed and begins again.
 
+Live ingestion may keep only the newest ledgers, and not as many each time.
+
 `python tests/simulation/handover.py SEED` prints what happened, event by event.
 """
 
@@ -11,15 +13,18 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from jobs import JobWorld, Live, Migration, Process, Ran, SimLake
+from jobs import Database, JobWorld, Killed, Live, Migration, Process, Ran, SimLake
 from scenario import FLOOR_S, Faults, Growth, Scenario, true_hash
+from sessions import Session
 from store import LIVE, Store
 
+from pipeline import live, plan
 from pipeline.account import Account
 from pipeline.actions import Finish
 from pipeline.bounds import CoordinatorConfig
@@ -30,36 +35,43 @@ from pipeline.plan import Plan
 from pipeline.readiness import Ready
 from pipeline.source import OpenSource
 from pipeline.stall import StallConfig
-from pipeline.store import cursors, gates
+from pipeline.store import cursors, gates, retention
 from pipeline.store.books import Run
 from pipeline.store.cursors import JOBS, Kind
 from pipeline.store.swap import Swap, SwapLost
 from workers.messages import LedgerRange, WorkerConfig
 
 MOST_SECONDS = 600.0
-NEAR, FAR = 5, 15  # behind the tip: what live ingestion serves, in a world of few ledgers
+# What the product has of these is for more ledgers than there are in this world.
+NEAR, FAR, TRIM, SHARES = 5, 15, 6, 4
 
 
 class Handover:
     """Everything that a seed decides: who starts when, from where, and what becomes of it."""
 
-    def __init__(self, seed: int, trace: Callable[[str], object] = lambda _: None) -> None:
-        """Set the world up."""
+    def __init__(
+        self, seed: int, trace: Callable[[str], object] = lambda _: None, *, keeps: tuple[int, ...] = ()
+    ) -> None:
+        """Set the world up; with one of the retentions in `keeps`, it is one of histories alone."""
         self.seed, self.trace, self.draw = seed, trace, Random(seed)
-        first = self.draw.choice([2, 65_500])
-        self.store = Store(first, first + self.draw.choice([0, 5, 40]), ["SEP41", "SEP50"])
+        first = self.draw.choice([2, 65_520])
+        self.store = Store(first, first + self.draw.choice([0, 5, 40, 150]), ["SEP41", "SEP50"])
         self.lake = SimLake(self.store.last + self.draw.choice([0, 1, 30]))
         self.pace_s = self.draw.choice([0.7, 2.0, 5.0])
         self.now, self.order, self.runs = 0.0, 0, 1
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.commands = [Command(self, None, ())]
         for _ in range(self.draw.randint(1, 3)):
-            kind: Kind = self.draw.choice(["history", "current_state"])
+            kind: Kind = self.draw.choice(["history", "current_state"] if not keeps else ["history"])
             ids = self.draw.choice([["SEP41"], ["SEP50"], ["SEP41", "SEP50"]])
             self.commands.append(Command(self, kind, tuple(ids)))
         self.locks = self.draw.random() < 0.5
+        # How many ledgers live ingestion keeps, each time that it starts one of these; and how many fall out at once.
+        self.keeps = keeps or self.draw.choice([(None,), (2,), (15,), (5, 40, 120), (15, None)])
+        self.trim_step = self.draw.choice([3, 10, 1000])
         self.probes = Counter[str]()
         self.store.between = self.between
+        self.store.is_read = lambda: self.draw.random() < 0.2
 
     def later(self, seconds: float, happen: Callable[[], None]) -> None:
         """Let something happen in a while."""
@@ -68,7 +80,11 @@ class Handover:
 
     def run(self) -> None:
         """Run to the end; `AssertionError` as soon as a promise is broken."""
-        with mock.patch.multiple(gates, NEAR=NEAR, FAR=FAR), ExitStack() as stack:
+        with ExitStack() as stack:
+            stack.enter_context(mock.patch.multiple(gates, NEAR=NEAR, FAR=FAR))
+            stack.enter_context(mock.patch.object(plan, "SHARES_OF_REST", SHARES))
+            stack.enter_context(mock.patch.object(live, "_TRIM_LEDGERS", TRIM))
+            stack.enter_context(mock.patch.object(retention, "_STEP", self.trim_step))
             for command in self.commands:
                 stack.callback(command.leave)
             self.grow()
@@ -104,23 +120,30 @@ class Handover:
             self.store.backfill(more)
             self.probes["backfill moves the frontier"] += 1
 
-    def between(self) -> None:
-        """Let a transaction end while somebody looks, whose answer comes later."""
-        writing = [each for each in self.commands if each.world and each.world.commits]
-        if writing and self.draw.random() < 0.2:
-            world = self.draw.choice(writing).world
-            self.lands(world.swap_of(world.commits[0]), "while somebody looks")
+    def between(self, session: Session) -> None:
+        """Let another transaction end, whose answer comes later, or ledgers fall out: between two queries."""
+        while self.draw.random() < 0.4 and (others := self.others(session)):
+            self.draw.choice(others)()
 
-    def lands(self, swap: Swap, when: str) -> None:
+    def others(self, session: Session) -> list[Callable[[], object]]:
+        """Return what may happen meanwhile."""
+        at_it = session.owner if session.commits else None  # its chunks come one after another
+        lands: list[Callable[[], object]] = [
+            partial(self.lands, each, "while somebody looks")
+            for each in self.commands
+            if each is not at_it and each.world and each.world.writes
+        ]
+        keeper = self.commands[0]
+        trims = keeper.keep and keeper.world and (session.commits or session.owner is not keeper)
+        return [*lands, keeper.trim] if trims else lands
+
+    def lands(self, command: Command, when: str, swap: Swap | None = None) -> None:
         """A transaction that nobody waits for at this moment comes to its end."""
-        self.store.alone = True
         try:
-            self.store.commit(swap)
+            self.store.commit(swap or command.world.swap_of(command.world.commits[0]), command)
             self.probes[f"landed {when}"] += 1
         except (SwapLost, BackfillError):
             self.probes[f"lost {when}"] += 1
-        finally:
-            self.store.alone = False
 
     @property
     def over(self) -> bool:
@@ -130,12 +153,16 @@ class Handover:
         return bool(done and live.world and live.world.checks.at_tip)
 
     def at_the_end(self) -> None:
-        """Nothing is missing, and live ingestion has every cursor."""
-        for key, written in self.store.written.items():
-            last = self.store.begins[key] + len(written) - 1
+        """Nothing is missing, live ingestion has every cursor, and what has fallen out is gone."""
+        for key, last in self.store.done.items():
             assert last == self.store.last, f"{key} ends at {last}, the store at {self.store.last}"
-            assert written[-1] == LIVE, f"{key} is in the hands of {written[-1]}"
+            assert self.store.by_live(key, last), f"{key} is in the hands of {self.store.written[key].get(last)}"
         assert {value for value, *_ in self.store.cursors.values()} == {self.store.last}
+        self.store.check_complete()
+        self.store.between, self.store.is_read = lambda _: None, lambda: False
+        if (keep := self.commands[0].keep) is not None:
+            self.commands[0].trim(step=1)
+            self.store.check_retention(keep)
 
 
 class Command:
@@ -146,6 +173,8 @@ class Command:
         self.all, self.kind, self.ids = every, kind, ids
         self.process: Process | None = None
         self.world: JobWorld | None = None
+        self.database = Database(every.store, self)
+        self.keep: int | None = None  # how many ledgers
         self.begun = self.over = False
         self.at = float("inf")  # when the next thing happens in its run
 
@@ -177,30 +206,31 @@ class Command:
         """Make live ingestion, as the command does."""
         store = self.all.store
         opened = self.opened(LedgerRange(store.first, max(store.last, self.all.lake.last)))
-        job = Live(self.settings(until_tip=False), store, opened, store, Account(None))  # type: ignore[arg-type]
+        self.keep = self.all.draw.choice(self.all.keeps)
+        conn, settings = self.database.connect(), self.settings(until_tip=False)
+        job = Live(settings, self.database, opened, conn, Account(None))  # type: ignore[arg-type]
         return job, job.plan()
 
     def migration(self, run: Run) -> tuple[Ran, Plan]:
         """Make a migration; it begins anywhere, or goes on."""
-        store, draw = self.all.store, self.all.draw
+        store, draw, conn = self.all.store, self.all.draw, self.database.connect()
         for key in self.keys:
             value = draw.choice([store.first - 1, store.last, draw.randint(store.first - 1, store.last)])
             known = draw.choice([true_hash(value), None]) if value < store.first else true_hash(value)
-            cursors.make(store, key, value, known, run)  # type: ignore[arg-type]
+            cursors.make(conn, key, value, known, run)  # type: ignore[arg-type]
         protocols = tuple(Classifier().protocol(each) for each in self.ids)
-        firsts = {each: store.begins[cursors.key(each, self.kind)] for each in self.ids}
-        found = Ready(self.kind, protocols, firsts, cursors.read(store, self.keys), store.last)  # type: ignore[arg-type]
-        until_tip = draw.random() < 0.2
-        job = Migration(
-            self.settings(until_tip=until_tip), store, self.opened(found.wanted), store, Account(None), found
-        )  # type: ignore[arg-type]
+        oldest = store.first if self.kind == "history" else 0
+        firsts = {each: max(store.begins[cursors.key(each, self.kind)], oldest) for each in self.ids}
+        found = Ready(self.kind, protocols, firsts, cursors.read(conn, self.keys), store.last)  # type: ignore[arg-type]
+        settings, opened = self.settings(until_tip=draw.random() < 0.2), self.opened(found.wanted)
+        job = Migration(settings, self.database, opened, conn, Account(None), found)  # type: ignore[arg-type]
         return job, Plan(wanted=found.wanted, gaps=())
 
     def settings(self, *, until_tip: bool) -> Any:  # those of either job
         """Return what jobs ask of settings."""
         return SimpleNamespace(
             until_tip=until_tip,
-            retention_ledgers=None,
+            retention_ledgers=self.keep,
             end_ledger=None,
             chunk_ledgers=None,
             trusted=(),
@@ -220,7 +250,7 @@ class Command:
         if isinstance(asked, Plan):
             what = self.scenario(asked)
             trace = lambda line: self.all.trace(f"  {self.process.run.id if self.process else '-'} {line}")  # noqa: E731
-            self.world = JobWorld(what, trace, self.all.now, self.process, self.all.store)
+            self.world = JobWorld(what, trace, self.all.now, self.process, self.database)
             self.look_at_its_end()
         else:
             self.ended(asked)
@@ -303,16 +333,34 @@ class Command:
             return
         world = self.world
         commits, swap_of = list(world.commits), world.swap_of
+        if self.all.draw.random() < 0.5:
+            self.dies_trimming()
         self.leave()
         self.all.probes["killed"] += 1
         late_s = self.all.draw.choice([0.0, 0.5])
         if commits and self.all.draw.random() < 0.7:
             self.all.probes["killed while it commits"] += 1
             swap = swap_of(commits[0])
-            self.all.later(late_s, lambda: self.all.lands(swap, "behind its process"))
+            self.all.later(late_s, lambda: self.all.lands(self, "behind its process", swap))
         # With its session the server lets go of its lock: not before its last transaction has ended.
         again = late_s + self.all.draw.choice([0.0, 3.0]) if self.all.locks or not self.kind else 0.0
         self.all.later(again, self.start)
+
+    def trim(self, step: int | None = None, ends: tuple[int, BaseException] | None = None) -> None:
+        """Live ingestion lets go of what falls out, as it does when it looks."""
+        if self.keep is None:
+            return
+        oldest, session = self.all.store.first, Session(self.all.store, self)
+        session.ends = ends
+        self.process.job._trim(session, step=step or self.all.draw.choice([1, TRIM]))
+        self.all.probes["trimmed"] += self.all.store.first > oldest
+
+    def dies_trimming(self) -> None:
+        """The process is killed while it lets go of ledgers: what it has not committed yet is not done."""
+        try:
+            self.trim(step=1, ends=(self.all.draw.randint(0, 25), Killed()))
+        except Killed:
+            self.all.probes["killed while it trims"] += 1
 
     def leave(self) -> None:
         """Be gone at once."""

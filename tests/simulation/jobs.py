@@ -12,7 +12,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from uuid import UUID
 
+import psycopg
 from scenario import Scenario
+from sessions import Session
 from store import Store
 from world import World
 
@@ -22,13 +24,30 @@ from pipeline.events import CommitFailed, Committed, Ended, Event
 from pipeline.job import Job
 from pipeline.live import _Live
 from pipeline.migrate import _Migration
-from pipeline.plan import Plan
+from pipeline.plan import Gap, Plan
 from pipeline.segments import Segment
 from pipeline.store.books import Run
 from pipeline.store.swap import Swap, SwapLost
 from workers.sources import Lake
 
 LOOK_S = 1.0
+BREAKS = psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+class Database:
+    """The store as one command reaches it."""
+
+    def __init__(self, store: Store, owner: object) -> None:
+        """Know whose it is."""
+        self.store, self.owner = store, owner
+        self.breaks_after: int | None = None  # so many steps, the next connection
+
+    def connect(self, *_: object) -> Session:
+        """Return a connection."""
+        session = Session(self.store, self.owner)
+        if self.breaks_after is not None:
+            session.ends, self.breaks_after = (self.breaks_after, BREAKS), None
+        return session
 
 
 class SimLake(Lake):
@@ -66,7 +85,13 @@ class Ran(Job):
 
 
 class Live(_Live, Ran):
-    """Live ingestion."""
+    """Live ingestion, which wants nothing that has fallen out."""
+
+    def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
+        """Return what it would load."""
+        found, store = super().gaps(conn), self._database.store  # type: ignore[attr-defined]
+        assert all(gap.ledgers.first > store.first for gap in found), f"ledgers {found[0].ledgers} come back"
+        return found
 
 
 class Migration(_Migration, Ran):
@@ -120,11 +145,11 @@ class JobWorld(World):
     """One run of a job: its commits go into the store, by the job's own compare-and-swap."""
 
     def __init__(
-        self, what: Scenario, trace: Callable[[str], object], now: float, process: Process, store: Store
+        self, what: Scenario, trace: Callable[[str], object], now: float, process: Process, database: Database
     ) -> None:
         """Begin."""
         super().__init__(what, trace, now)
-        self.process, self.store = process, store
+        self.process, self.database, self.store = process, database, database.store
         self.swaps: dict[int, Swap] = {}
         self.look = process.job.look()
         if self.look:
@@ -139,26 +164,28 @@ class JobWorld(World):
     def looks(self) -> Event | None:
         """Look; what is raised is the end."""
         self.outside -= 1
+        if self.draw.random() < 0.1:
+            self.database.breaks_after = self.draw.randint(0, 20)
         try:
             told = self.look()
+        except AssertionError:
+            raise
         except Exception as error:
             told = Ended(error)
+        self.database.breaks_after = None
         if not isinstance(told, Ended):
             self.looks_later()
         return told
 
-    def write(self, chunk: ReadyChunk) -> Committed | CommitFailed | None:
-        """A transaction ends, with its rows locked."""
-        self.store.alone = True
-        try:
-            return self.write_alone(chunk, self.swap_of(chunk))
-        finally:
-            self.store.alone = False
+    @property
+    def writes(self) -> bool:
+        """Whether a transaction of it is under way, whose end may come at any moment."""
+        return bool(self.commits) and not self.store.has(self.swap_of(self.commits[0]))
 
-    def write_alone(self, chunk: ReadyChunk, swap: Swap) -> Committed | CommitFailed | None:
+    def write(self, chunk: ReadyChunk) -> Committed | CommitFailed | None:
         """Do what the committer does; what has become of it may be unknown for a while."""
         try:
-            new = self.lands(swap)
+            new = self.lands(self.swap_of(chunk))
         except BackfillError as error:
             self.checks.probes[type(error).__name__] += 1
             return CommitFailed(error)
@@ -169,11 +196,11 @@ class JobWorld(World):
 
     def lands(self, swap: Swap) -> bool:
         """Carry a transaction out; return False where it had landed before."""
-        for _ in range(3):
+        for _ in range(9):
             with suppress(SwapLost):
-                self.store.commit(swap)
+                self.store.commit(swap, self.database.owner)
                 return True
-            if swap.explain(self.store):  # type: ignore[arg-type]
+            if swap.explain(Session(self.store, self.database.owner, commits=True)):  # type: ignore[arg-type]
                 self.checks.probes["landed before"] += 1
                 return False
         raise AssertionError(f"ledgers {swap.chunk.ledgers}: nothing is in the way, and the swap is lost")

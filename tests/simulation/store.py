@@ -1,178 +1,203 @@
 """A model of the store: one stretch, the cursors of protocols, and who has really written each ledger of which.
 
-It answers the very queries that the product sends, so that the product's own rules decide about each commit. What it
-checks it knows from outside: no ledger of a cursor is written twice, left out, or written before it is there.
+The product's own queries change it (`answers.py`), so that the product's own rules decide about each commit. What it
+checks it knows from outside: no ledger of a cursor is written twice, left out, or written before it is there; and what
+has fallen out of the retention is nowhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
-import psycopg
-from scenario import true_hash
+from answers import HISTORY, commit_of
+from sessions import Blocked, Session
 
-from pipeline.store import cursors, queries
+from pipeline.segments import Segment
+from pipeline.store import cursors
 from pipeline.store.gates import LiveSwap
 from pipeline.store.legs import LegSwap
-from pipeline.store.swap import Swap
+from pipeline.store.swap import Swap, SwapLost
+from workers.messages import TABLES, LedgerRange
 
 LIVE = "live"
 BASE = "base tables"
-_WHEN = datetime(2026, 1, 1, tzinfo=UTC)
-Named = Mapping[str, Any]
-
-
-class Rows(list[tuple]):
-    """What a query gives; of a change, the rows that it has changed."""
-
-    @property
-    def rowcount(self) -> int:
-        """How many."""
-        return len(self)
-
-    def fetchone(self) -> tuple | None:
-        """Return the first, or None."""
-        return self[0] if self else None
-
-    def fetchall(self) -> list[tuple]:
-        """Return all."""
-        return self
+Writes = dict[str, dict[Any, Any]]
 
 
 class Store:
-    """What is in the database, and a connection to it."""
+    """What is in the database, and what has ever been."""
 
     def __init__(self, first: int, last: int, protocols: list[str]) -> None:
         """Hold ledgers that some backfill has brought, with these protocols set up."""
-        self.first, self.last, self.by = first, last, ("backfill", 1)
-        self.cursors: dict[str, tuple[int, bytes | None, str, int]] = {}
         self.protocols = protocols
-        self.landed: set[tuple[object, ...]] = set()
-        self.written: dict[str, list[str]] = {BASE: ["backfill"] * (last - first + 1)}  # by whom, ledger by ledger
-        self.begins: dict[str, int] = {BASE: first}
-        self.between: Callable[[], None] = lambda: None  # what others do between two queries,
-        self.alone = False  # unless rows are locked
-        self.info = SimpleNamespace(parameter_status=lambda _: "18")
-        self._queries = dict(self._answers())
-
-    # As a database and as a connection
-
-    def connect(self, *_: object) -> Store:
-        """Return a connection."""
-        return self
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def cursor(self, **_: object) -> Store:
-        """Return what runs queries: no row of several columns is ever found by name."""
-        return self
-
-    def execute(self, query: bytes, names: Named = {}) -> Rows:  # noqa: B006  # never changed
-        """Answer a query of the product; `KeyError` for one that the model does not know."""
-        if not self.alone:
-            self.between()
-        return Rows(self._queries[query](names))
-
-    def _answers(self) -> list[tuple[bytes, Callable[[Named], list[tuple]]]]:
-        of = {name: queries.load(name) for name in ("cursors", "commit", "stretches", "contracts")}
-        return [
-            (of["cursors"]["read"], self._read),
-            (of["cursors"]["standing"], self._read),
-            (of["cursors"]["make"], self._make),
-            (of["cursors"]["jump"], lambda _: []),  # nothing falls out
-            (of["cursors"]["swap"], self._swap),
-            (
-                of["contracts"]["set_up"],
-                lambda _: [(each, each == "SEP41", *["success"] * 3) for each in self.protocols],
-            ),
-            (of["stretches"]["all"], lambda _: [self._stretch]),
-            (of["stretches"]["near"], lambda _: [self._stretch]),
-            (of["stretches"]["oldest"], lambda _: [(self.first,)]),
-            (of["stretches"]["hashes"], self._hashes),
-            (of["commit"]["take_next"], lambda _: []),  # nothing lies above
-            (of["commit"]["extend"], self._extend),
-            (of["commit"]["begin"], self._begin),
-            (of["commit"]["standing"], self._standing),
-            (of["commit"]["landed"], lambda names: [(True,)] if _commit(names) in self.landed else []),
-        ]
+        names = ("stretches", "cursors", "segments", "history_segments", "commits", HISTORY, *TABLES)
+        self.tables: Writes = {name: {} for name in names}
+        self.written: dict[str, dict[int, str]] = {}  # by cursor and ledger: by whom, if it was ever
+        self.begins: dict[str, int] = {}
+        self.done: dict[str, int] = {}  # the last ledger of a cursor that is
+        self.open: list[Session] = []
+        self.between: Callable[[Session], None] = lambda _: None  # what others do between two queries
+        self.is_read: Callable[[], bool] = lambda: False  # whether somebody reads what is to be dropped
+        self._others = False  # whether they are at it
+        self.tables["stretches"][0] = (first, first - 1, ("backfill", 1))
+        self.begin(BASE, first)
+        self.backfill(last - first + 1)
 
     @property
-    def _stretch(self) -> tuple:
-        hashes = (true_hash(self.first - 1), true_hash(self.first), true_hash(self.last))
-        return (self.first, self.last, *hashes, *self.by, _WHEN)
+    def first(self) -> int:
+        """The oldest ledger."""
+        return self.tables["stretches"][0][0]
 
-    def _read(self, names: Named) -> list[tuple]:
-        return [(key, *self.cursors[key]) for key in sorted(names["keys"]) if key in self.cursors]
+    @property
+    def last(self) -> int:
+        """The newest ledger."""
+        return self.tables["stretches"][0][1]
 
-    def _make(self, names: Named) -> list[tuple]:
-        if names["key"] in self.cursors:
-            return []
-        self.cursors[names["key"]] = (names["value"], names["hash"], names["job"], names["run_id"])
-        self.begins[names["key"]], self.written[names["key"]] = names["value"] + 1, []
-        return [()]
+    @property
+    def cursors(self) -> dict[str, tuple[int, bytes | None, str, int]]:
+        """The cursors, by key: ledger, hash, job and run."""
+        return self.tables["cursors"]
 
-    def _swap(self, names: Named) -> list[tuple]:
-        value, known, *_ = self.cursors.get(names["key"], (0, None))
-        if value != names["first"] - 1 or known not in (None, names["previous_hash"]):
-            return []
-        self.cursors[names["key"]] = (names["last"], names["last_hash"], names["job"], names["run_id"])
-        return [()]
+    def begin(self, key: str, first: int) -> None:
+        """Expect the ledgers of a cursor from `first` on."""
+        self.begins[key], self.done[key], self.written[key] = first, first - 1, {}
 
-    def _hashes(self, names: Named) -> list[tuple]:
-        return [(ledger, true_hash(ledger)) for ledger in names["ledgers"] if self.first <= ledger <= self.last]
-
-    def _extend(self, names: Named) -> list[tuple]:
-        if self.last != names["first"] - 1 or names["previous_hash"] != true_hash(self.last):
-            return []
-        self.last, self.by = names["end"], (names["job"], names["run_id"])
-        return [()]
-
-    def _begin(self, _: Named) -> list[tuple]:
-        raise psycopg.errors.ExclusionViolation("overlaps or touches")  # all that is asked for does
-
-    def _standing(self, names: Named) -> list[tuple]:
-        return [(self.first, self.last, true_hash(self.last), *self.by)] if self.last >= names["first"] - 1 else []
+    def let_others(self, session: Session) -> None:
+        """Let another transaction come to its end, unless this is one of those."""
+        if self._others:
+            return
+        self._others = True
+        try:
+            self.between(session)
+        except Blocked as blocked:
+            session.behind |= blocked.locks
+        finally:
+            self._others = False
 
     # What really happens
 
-    def commit(self, swap: Swap) -> None:
-        """Carry a chunk's transaction out, all of it or nothing."""
-        before = self.last, self.by, dict(self.cursors)
-        try:
-            swap.carry_out(self, 1)  # type: ignore[arg-type]
-        except Exception:
-            self.last, self.by, self.cursors = before
-            raise
-        self.landed.add(_commit(swap.names))
-        if isinstance(swap, LiveSwap):
-            keys = [BASE, *(gate.key for gate in swap._open)]
-        else:
-            assert isinstance(swap, LegSwap)
-            keys = [cursors.key(each.id, swap._leg.kind) for each in swap._leg.protocols]
-            assert swap.chunk.ledgers.last <= self.last, f"{swap.chunk.ledgers} are past ledger {self.last} of live"
+    def commit(self, swap: Swap, owner: object = None) -> None:
+        """Carry a chunk's transaction out as the committer does, all of it or nothing."""
+        session, ledgers = Session(self, owner, commits=True), swap.chunk.ledgers
+        with session.transaction():
+            if isinstance(swap, LiveSwap):
+                self._copy_base(session, ledgers, swap.run.job)
+                swap.write_ahead(session)  # type: ignore[arg-type]
+                swap.carry_out(session, 1)  # type: ignore[arg-type]
+                keys = [BASE, *(gate.key for gate in swap._open)]
+                self._copy_history(session, swap, [gate.protocol.id for gate in swap._open if gate.kind == "history"])
+            else:
+                assert isinstance(swap, LegSwap)
+                keys = [cursors.key(each.id, swap._leg.kind) for each in swap._leg.protocols]
+                if swap._leg.kind == "history":
+                    self._copy_history(session, swap, [each.id for each in swap._leg.protocols])
+                swap.write_ahead(session)  # type: ignore[arg-type]
+                swap.carry_out(session, 1)  # type: ignore[arg-type]
+                assert ledgers.last <= self.last, f"{ledgers} are past ledger {self.last} of live"
+            swap.merge(session, (), None)  # type: ignore[arg-type]
+            session.put("commits", commit_of(swap.names), True)
         for key in keys:
-            self._write(key, swap)
+            self._wrote(key, ledgers, swap.run.job)
 
-    def _write(self, key: str, swap: Swap) -> None:
-        ledgers, by = swap.chunk.ledgers, swap.run.job
-        following = self.begins[key] + len(self.written[key])
-        assert ledgers.first == following, f"{by} writes ledgers {ledgers} of {key} where {following} is next"
-        self.written[key] += [by] * len(ledgers)
+    def _copy_base(self, session: Session, ledgers: LedgerRange, by: str) -> None:
+        session.put("segments", Segment.of(ledgers.first).first, True)
+        for table in TABLES:
+            for ledger in ledgers:
+                if ledger in session.rows("ledgers") and table == "ledgers":
+                    raise SwapLost
+                session.put(table, ledger, by)
+
+    def _copy_history(self, session: Session, swap: Swap, protocol_ids: list[str]) -> None:
+        for each in protocol_ids:
+            session.put("history_segments", Segment.of(swap.chunk.ledgers.first).first, True)
+            for ledger in swap.chunk.ledgers:
+                session.put(HISTORY, (each, ledger), swap.run.job)
+
+    def _wrote(self, key: str, ledgers: LedgerRange, by: str) -> None:
+        following = self.done[key] + 1
+        fallen_out = key in self._histories() and following < ledgers.first <= self.first
+        assert ledgers.first == following or fallen_out, (
+            f"{by} writes ledgers {ledgers} of {key} where {following} is next"
+        )
+        self.done[key] = ledgers.last
+        kept = ledgers if key not in self._histories() else [each for each in ledgers if each >= self.first]
+        self.written[key].update(dict.fromkeys(kept, by))
+
+    def _histories(self) -> dict[str, str]:
+        """Return the protocols whose histories there may be, by the key of the cursor."""
+        return {cursors.key(each, "history"): each for each in self.protocols}
 
     def backfill(self, more: int) -> None:
         """Somebody else brings ledgers above."""
-        self.last, self.by = self.last + more, ("backfill", 1)
-        self.written[BASE] += ["backfill"] * more
+        session, ledgers = Session(self), LedgerRange(self.last + 1, self.last + more)
+        with session.transaction():
+            for part in (LedgerRange(each, each) for each in ledgers):
+                self._copy_base(session, part, "backfill")
+            session.put("stretches", 0, (self.first, ledgers.last, ("backfill", 1)))
+        self._wrote(BASE, ledgers, "backfill")
+
+    def has(self, swap: Swap) -> bool:
+        """Return whether a commit is in."""
+        return commit_of(swap.names) in self.tables["commits"]
 
     def by_live(self, key: str, ledger: int) -> bool:
         """Return whether live ingestion has written a ledger of a cursor."""
-        place = ledger - self.begins[key]
-        return place >= 0 and self.written[key][place] == LIVE
+        return self.written[key].get(ledger) == LIVE
 
+    # What must hold whenever a transaction has ended
 
-def _commit(names: Named) -> tuple[object, ...]:
-    return names["run_id"], names["first"], names["commit_id"]
+    def take(self, writes: Writes) -> None:
+        """Have what a transaction has changed: from here on everybody sees it, and it has to be right."""
+        first = self.first
+        for table, rows in writes.items():
+            there = self.tables[table]
+            there.update(rows)
+            for key in [key for key, row in rows.items() if row is None]:
+                del there[key]
+        assert self.first >= first, f"ledger {self.first} comes back, and the oldest was {first}"
+        if "stretches" in writes or writes.keys() & set(TABLES):
+            self._check_base(writes)
+        self._check_history(writes, first)
+
+    def _check_base(self, writes: Writes) -> None:
+        first, last = self.first, self.last
+        for table in TABLES:
+            for ledger, row in writes.get(table, {}).items():
+                is_there = row is not None
+                assert is_there == (first <= ledger <= last), (
+                    f"ledger {ledger} in {table}: {is_there}, and the books have {first}-{last}"
+                )
+            rows = len(self.tables[table])
+            assert rows == last - first + 1, f"{rows} ledgers in {table}, and the books have {first}-{last}"
+
+    def _check_history(self, writes: Writes, before: int) -> None:
+        first = self.first
+        for (protocol, ledger), by in writes.get(HISTORY, {}).items():
+            if by is None:
+                assert ledger < first, f"the history of {protocol} loses ledger {ledger}, and the oldest is {first}"
+            else:
+                assert ledger >= first, f"{by} writes ledger {ledger} of {protocol} below the oldest, {first}"
+        if first > before:
+            # A segment that lies below as a whole is dropped when nobody writes into it any more.
+            left = range(Segment.of(first).first, first)
+            assert not (found := self.history_in(left)), f"history is left below the oldest ledger, {first}: {found}"
+
+    def history_in(self, ledgers: range) -> list[tuple[str, int]]:
+        """Return what there is of histories of some ledgers."""
+        return [key for key in self.tables[HISTORY] if key[1] in ledgers]
+
+    def check_retention(self, keep: int) -> None:
+        """What was to be kept at the end is there, all of it, and nothing else."""
+        assert self.first >= self.last - keep + 1, f"ledgers {self.first}-{self.last} are kept, not {keep}"
+        assert not (left := self.history_in(range(self.first))), f"history is left for ever: {left}"
+
+    def check_complete(self) -> None:
+        """All that the store has is there of every cursor, too."""
+        protocol_of = self._histories()
+        for key, written in self.written.items():
+            wanted = range(max(self.begins[key], self.first if key in protocol_of else 0), self.last + 1)
+            lacks = [each for each in wanted if each not in written]
+            if key in protocol_of:
+                lacks += [each for each in wanted if (protocol_of[key], each) not in self.tables[HISTORY]]
+            assert not lacks, f"{key} lacks ledgers {lacks}"

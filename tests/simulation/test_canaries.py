@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from answers import ANSWERS
 from handover import Handover
 from scenario import scenario
-from store import Store
+from sessions import Session
 from world import World
 
 from pipeline import commit_queue, coordinator, live, migrate
@@ -19,17 +22,18 @@ from pipeline.events import Grown
 from pipeline.reorder import ReorderBuffer
 from pipeline.segments import SEGMENT_LEDGERS, SegmentQueue
 from pipeline.stall import GiveUp, Late, Patience, Split, TryAgain, after_failure
-from pipeline.store import cursors
-from pipeline.store.cursors import Kind, read
+from pipeline.store import cursors, retention, state_changes
+from pipeline.store.cursors import CursorSwap, Kind, read
 from pipeline.store.gates import LiveSwap
-from pipeline.store.legs import Leg, next_leg
+from pipeline.store.legs import Leg, LegSwap, next_leg
 from pipeline.store.swap import StretchSwap, Swap
 from pipeline.supply import Supply
 from pipeline.window import Window
+from workers.messages import TABLES, LedgerRange
 from workers.protocols import Protocol
 
 SEEDS = 600
-HANDOVERS = 60
+HANDOVERS = 120
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -129,11 +133,11 @@ def hand_off_without_evidence(patch: pytest.MonkeyPatch) -> None:
 
 
 def swap_wherever_a_cursor_stands(patch: pytest.MonkeyPatch) -> None:
-    def swap(store: Store, names: dict[str, Any]) -> list[tuple]:
-        store.cursors[names["key"]] = (names["last"], names["last_hash"], names["job"], names["run_id"])
+    def swap(session: Session, names: dict[str, Any]) -> list[tuple]:
+        session.put("cursors", names["key"], (names["last"], names["last_hash"], names["job"], names["run_id"]))
         return [()]
 
-    patch.setattr(Store, "_swap", swap)
+    patch.setitem(ANSWERS, cursors._SQL["swap"], swap)
 
 
 def forget_what_has_landed(patch: pytest.MonkeyPatch) -> None:
@@ -141,7 +145,7 @@ def forget_what_has_landed(patch: pytest.MonkeyPatch) -> None:
 
 
 def go_past_live_ingestion(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(migrate, "tip", lambda store: store.last + 1)
+    patch.setattr(migrate, "tip", lambda session: session.store.last + 1)
 
 
 def serve_no_gate(patch: pytest.MonkeyPatch) -> None:
@@ -187,9 +191,74 @@ def test_the_simulation_of_a_handover_notices(canary: Patch, cry: str, monkeypat
         hand_over(HANDOVERS)
 
 
-def hand_over(seeds: int) -> None:
+def let_history_come_beside(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(ANSWERS, retention._SQL["history_cursors"], lambda *_: [])
+
+
+def take_cursors_before_the_stretch(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(ANSWERS, retention._SQL["cut"], lambda *_: [])
+
+
+def forget_by_itself(patch: pytest.MonkeyPatch) -> None:
+    trim = retention.trim
+
+    def in_pieces(conn: Session, first: int) -> None:
+        trim(SimpleNamespace(execute=conn.execute, transaction=nullcontext), first)  # type: ignore[arg-type]
+
+    patch.setattr(retention, "trim", in_pieces)
+
+
+def leave_history_behind(patch: pytest.MonkeyPatch) -> None:
+    clear = retention._clear
+    patch.setattr(retention, "_clear", lambda conn, cut, tables: tables == TABLES and clear(conn, cut, tables))
+
+
+def never_jump(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cursors, "jump", lambda *_: None)
+
+
+def write_what_has_fallen_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LegSwap, "carry_out", CursorSwap.carry_out)
+
+
+def write_whole_chunks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(state_changes, "clear", lambda *_: 0)
+
+
+def want_what_has_fallen_out(patch: pytest.MonkeyPatch) -> None:
+    trim = live._Live._trim
+
+    def forgetful(job: live._Live, conn: Any, *, step: int) -> None:
+        wanted = job._source.wanted
+        trim(job, conn, step=step)
+        job._source = replace(job._source, wanted=LedgerRange(wanted.first, job._source.wanted.last))
+
+    patch.setattr(live._Live, "_trim", forgetful)
+
+
+@pytest.mark.parametrize(
+    ("canary", "cry"),
+    [
+        (let_history_come_beside, "below the oldest"),
+        (take_cursors_before_the_stretch, "wait for each other"),
+        (forget_by_itself, "the books have"),
+        (leave_history_behind, "history is left below the oldest"),
+        (never_jump, "out of place|no end after"),
+        (write_what_has_fallen_out, "below the oldest"),
+        (write_whole_chunks, "below the oldest"),
+        (want_what_has_fallen_out, "come back"),
+    ],
+)
+def test_the_simulation_of_retention_notices(canary: Patch, cry: str, monkeypatch: pytest.MonkeyPatch):
+    """Without a rule of retention history is left or comes back below the oldest ledger, or a cursor stands still."""
+    canary(monkeypatch)
+    with pytest.raises((AssertionError, ValueError), match=cry):
+        hand_over(HANDOVERS, keeps=(15,))
+
+
+def hand_over(seeds: int, **given: tuple[int, ...]) -> None:
     for seed in range(seeds):
-        Handover(seed).run()
+        Handover(seed, **given).run()
 
 
 def simulate(seeds: int) -> None:

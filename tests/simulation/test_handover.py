@@ -1,4 +1,7 @@
-"""Live ingestion and migrations that start anywhere: one writer a ledger, and everything ends in the hands of live."""
+"""Live ingestion and migrations that start anywhere: one writer a ledger, and everything ends in the hands of live.
+
+Some keep only the newest ledgers: what falls out is gone for good, and stops nobody.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,16 @@ from side_by_side import simulated
 SEEDS = int(os.environ.get("LEDGERFILL_TEST_SEEDS", "6000")) // 30
 SEEDS_A_TEST = 25
 PROBES = {
+    "FallenOut",
     "HandedOff",
     "CursorTaken",
     "handed off",
     "refused by a lock",
     "killed",
     "killed while it commits",
+    "killed while it trims",
     "landed before",
+    "trimmed",
     "landed behind its process",
     "lost behind its process",
     "landed while somebody looks",

@@ -1,0 +1,250 @@
+"""The product's own queries, answered from the model: a stretch, cursors, and tables in which a ledger is one row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from scenario import true_hash
+
+from pipeline.segments import SEGMENT_LEDGERS
+from pipeline.store import queries
+from workers.messages import TABLES
+
+if TYPE_CHECKING:
+    from sessions import Session
+
+HISTORY = "state_changes"
+_WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+Answer = Callable[["Session", Mapping[str, Any]], list[tuple]]
+
+
+def answer(session: Session, query: bytes | str | sql.Composed, names: Mapping[str, Any]) -> list[tuple]:
+    """Return the rows that a query gives or changes; `KeyError` for one that is not known."""
+    if isinstance(query, bytes):
+        return ANSWERS[query](session, names)
+    text = query.as_string(None) if isinstance(query, sql.Composed) else query
+    for known, made in TEMPLATES:
+        if found := known.fullmatch(text):
+            return made(session, dict(names) | found.groupdict() if isinstance(names, Mapping) else {})
+    raise KeyError(text)
+
+
+# Cursors
+
+
+def _read(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    found = session.rows("cursors")
+    return [(key, *found[key]) for key in sorted(names["keys"]) if key in found]
+
+
+def _locked(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    for key in sorted(names["keys"]):
+        session.lock("cursors", key)
+    return _read(session, names)
+
+
+def _of_histories(session: Session, _: Mapping[str, Any]) -> list[tuple]:
+    return _locked(session, {"keys": [key for key in session.rows("cursors") if _is_history(key)]})
+
+
+def _make(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    if names["key"] in session.rows("cursors"):
+        return []
+    session.put("cursors", names["key"], (names["value"], names["hash"], names["job"], names["run_id"]))
+    session.store.begin(names["key"], names["value"] + 1)
+    return [()]
+
+
+def _jump(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    behind = [key for key, *cursor in _read(session, names) if cursor[0] < names["value"]]
+    for key in behind:
+        session.put("cursors", key, (names["value"], names["hash"], names["job"], names["run_id"]))
+    return [() for _ in behind]
+
+
+def _swap(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    value, known, *_ = session.rows("cursors").get(names["key"], (0, None))
+    if value != names["first"] - 1 or known not in (None, names["previous_hash"]):
+        return []
+    session.put("cursors", names["key"], (names["last"], names["last_hash"], names["job"], names["run_id"]))
+    return [()]
+
+
+def _is_history(key: str) -> bool:
+    return key.endswith("_history_cursor")
+
+
+# The stretch
+
+
+def _stretch(session: Session) -> tuple[int, int, tuple[str, int]]:
+    return session.rows("stretches")[0]
+
+
+def _all(session: Session, _: Mapping[str, Any]) -> list[tuple]:
+    first, last, by = _stretch(session)
+    return [(first, last, true_hash(first - 1), true_hash(first), true_hash(last), *by, _WHEN)]
+
+
+def _hashes(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    there = session.rows("ledgers")
+    return [(ledger, true_hash(ledger)) for ledger in names["ledgers"] if ledger in there]
+
+
+def _extend(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    first, last, _ = _stretch(session)
+    if last != names["first"] - 1 or names["previous_hash"] != true_hash(last):
+        return []
+    session.put("stretches", 0, (first, names["end"], (names["job"], names["run_id"])))
+    return [()]
+
+
+def _begin(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    first, *_ = _stretch(session)
+    assert names["first"] >= first, f"ledgers from {names['first']} on come back, and the oldest is {first}"
+    raise psycopg.errors.ExclusionViolation("overlaps or touches")  # all that is asked for does
+
+
+def _standing(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    session.lock("stretches", 0)
+    first, last, by = _stretch(session)
+    return [(first, last, true_hash(last), *by)] if last >= names["first"] - 1 else []
+
+
+def _cut(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    if _stretch(session)[0] >= names["first"]:
+        return []
+    session.lock("stretches", 0)
+    return [_stretch(session)[:1]]
+
+
+def _forget(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    assert _stretch(session)[1] >= names["first"], "everything is forgotten"
+    return []
+
+
+def _shorten(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    first, last, by = _stretch(session)
+    cut = names["first"]
+    if not (first < cut <= last) or cut not in session.rows("ledgers"):
+        return []
+    session.put("stretches", 0, (cut, last, by))
+    return [()]
+
+
+# Segments
+
+
+def _below(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    return [(first,) for first in sorted(session.rows("segments")) if first + SEGMENT_LEDGERS <= names["first"]]
+
+
+def _history_below(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    values = [value for key, (value, *_) in session.rows("cursors").items() if _is_history(key)]
+    pasts = [first + SEGMENT_LEDGERS for first in sorted(session.rows("history_segments"))]
+    gone = [past for past in pasts if past <= names["first"] and all(value >= past - 1 for value in values)]
+    return [(past - SEGMENT_LEDGERS,) for past in gone]
+
+
+def _parts(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    there = {f"{table}_{first}" for table in TABLES for first in session.rows("segments")}
+    there |= {f"{HISTORY}_{first}" for first in session.rows("history_segments")}
+    return [(part,) for part in names["parts"] if part in there]
+
+
+def _unregister(table: str) -> Answer:
+    def unregister(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+        session.put(table, names["first"], None)
+        return [()]
+
+    return unregister
+
+
+def _in_part(names: Mapping[str, Any]) -> tuple[str, Callable[[Any], bool]]:
+    """Return the table of a part, and what tells whether a key of the table is in it."""
+    table, _, first = names["part"].rpartition("_")
+    ledgers = range(int(first), int(first) + SEGMENT_LEDGERS)
+    return table, (lambda key: key[1] in ledgers) if table == HISTORY else ledgers.__contains__
+
+
+def _drop(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    session.drop(*_in_part(names))
+    return []
+
+
+def _clear(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    table, in_part = _in_part(names)
+    below = int(names["bound"]) >> (0 if names["key"] == "sequence" else 32)
+    return _remove(session, table, lambda key: in_part(key) and (key[1] if table == HISTORY else key) < below)
+
+
+def _clear_protocols(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    table, in_part = _in_part(names)
+    below = names["below"] >> 32
+    return _remove(session, table, lambda key: in_part(key) and key[0] in names["protocol_ids"] and key[1] < below)
+
+
+def _remove(session: Session, table: str, gone: Callable[[Any], bool]) -> list[tuple]:
+    keys = [key for key in session.rows(table) if gone(key)]
+    for key in keys:
+        session.put(table, key, None)
+    return [() for _ in keys]
+
+
+def _landed(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    return [(True,)] if commit_of(names) in session.rows("commits") else []
+
+
+def commit_of(names: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what tells one commit from all others."""
+    return names["run_id"], names["first"], names["commit_id"]
+
+
+def _template(query: bytes) -> re.Pattern[str]:
+    text = re.escape(query.decode())
+    return re.compile(re.sub(r"\\{(\w+)\\}", r'"?(?P<\1>\\w+)"?', text))
+
+
+_OF = {name: queries.load(name) for name in ("cursors", "commit", "stretches", "contracts", "retention", "segments")}
+ANSWERS: dict[bytes, Answer] = {
+    _OF["cursors"]["read"]: _read,
+    _OF["cursors"]["standing"]: _locked,
+    _OF["cursors"]["make"]: _make,
+    _OF["cursors"]["jump"]: _jump,
+    _OF["cursors"]["swap"]: _swap,
+    _OF["contracts"]["set_up"]: lambda session, _: [
+        (each, each == "SEP41", *["success"] * 3) for each in session.store.protocols
+    ],
+    _OF["stretches"]["all"]: _all,
+    _OF["stretches"]["near"]: _all,
+    _OF["stretches"]["oldest"]: lambda session, _: [_stretch(session)[:1]],
+    _OF["stretches"]["hashes"]: _hashes,
+    _OF["commit"]["take_next"]: lambda *_: [],  # nothing lies above
+    _OF["commit"]["extend"]: _extend,
+    _OF["commit"]["begin"]: _begin,
+    _OF["commit"]["begins"]: lambda session, _: [_stretch(session)[:1]],
+    _OF["commit"]["standing"]: _standing,
+    _OF["commit"]["landed"]: _landed,
+    _OF["segments"]["lock"]: lambda *_: [],  # nobody else makes tables
+    _OF["retention"]["cut"]: _cut,
+    _OF["retention"]["history_cursors"]: _of_histories,
+    _OF["retention"]["begins"]: lambda *_: [],  # where histories begin, is no matter of the model
+    _OF["retention"]["forget"]: _forget,
+    _OF["retention"]["shorten"]: _shorten,
+    _OF["retention"]["below"]: _below,
+    _OF["retention"]["history_below"]: _history_below,
+    _OF["retention"]["parts"]: _parts,
+    _OF["retention"]["unregister"]: _unregister("segments"),
+    _OF["retention"]["unregister_history"]: _unregister("history_segments"),
+}
+TEMPLATES: list[tuple[re.Pattern[str], Answer]] = [
+    (_template(_OF["retention"]["clear"]), _clear),
+    (_template(_OF["retention"]["drop"]), _drop),
+    (_template(queries.load("state_changes")["clear"]), _clear_protocols),
+    (re.compile(r"SELECT set_config\('lock_timeout', .*"), lambda *_: []),
+]
