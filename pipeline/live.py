@@ -23,6 +23,7 @@ from pipeline.classification import Classifier
 from pipeline.config import LiveSettings
 from pipeline.errors import BackfillError, CursorTaken, HandedOff, Refused
 from pipeline.events import Ended, Grown
+from pipeline.follower import Silence
 from pipeline.job import BaseTables, account_of
 from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted
@@ -33,7 +34,7 @@ from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
 from pipeline.store import books, contracts, locks, network, retention, segments, state_changes, stretches
 from pipeline.store.books import Run
-from pipeline.store.connection import permitted
+from pipeline.store.connection import may_pass, permitted
 from pipeline.store.cursors import JOBS
 from pipeline.store.database import Database
 from pipeline.store.gates import Gate, LiveSwap, left_behind, served
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _LIST_S = 15.0  # between two listings of a source whose next object is not there: so is a hole found
-_SILENT_S = 60.0  # without a new ledger, until it is said; then twice as long each time
 _TRIM_LEDGERS = 1000  # what falls out together while there is much to load
 
 
@@ -124,8 +124,7 @@ class _Live(BaseTables):
             self._classifier.protocol(each.id)  # without it, what this protocol makes of ledgers would be missed
         self._gates: tuple[Gate, ...] = ()
         self._again, self._unfound = False, ""
-        self._listed = self._heard = time.monotonic()
-        self._silent_s, self._trouble = _SILENT_S, ""
+        self._listed, self._silence = time.monotonic(), Silence()
         super().__init__(settings, database, opened, conn, account)
 
     @property
@@ -211,14 +210,15 @@ class _Live(BaseTables):
                 below = stretches.hashes(conn, [self._tip]).get(self._tip) if newest > self._tip else None
                 self._trim(conn, step=1 if newest <= self._tip else _TRIM_LEDGERS)
         except (SourceError, BackfillError, psycopg.Error) as error:  # who commits waits for the database, and says so
-            self._say(f"cannot look for the next ledger: {next(iter(str(error).splitlines()), type(error).__name__)}")
-            self._wait()
+            why = f"cannot look for the next ledger: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            if not may_pass(error):
+                raise BackfillError(why) from error
+            self._silence.troubled(why)
             return None
-        self._say("")
         if newest <= self._tip:
-            self._wait()
+            self._silence.lasts(f"waiting for ledger {self._tip + 1}: nothing new in {self._settings.source_shown}")
             return None
-        self._heard, self._silent_s = time.monotonic(), _SILENT_S
+        self._silence.ended()
         gap = Gap(ledgers=LedgerRange(self._tip + 1, newest), below=below)
         self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
         return Grown(gap)
@@ -231,20 +231,6 @@ class _Live(BaseTables):
             return self._tip
         self._listed = now
         return self._source.reader.newest() or self._tip
-
-    def _wait(self) -> None:
-        """Say how long no ledger has come."""
-        silent_s = time.monotonic() - self._heard
-        if silent_s >= self._silent_s:
-            self._silent_s *= 2
-            where = self._settings.source_shown
-            logger.info("waiting for ledger %s: nothing new in %s for %.0f s", self._tip + 1, where, silent_s)
-
-    def _say(self, trouble: str) -> None:
-        """Say what is wrong when that changes."""
-        if trouble and trouble != self._trouble:
-            logger.warning("%s", trouble)
-        self._trouble = trouble
 
     def _trim(self, conn: psycopg.Connection, *, step: int) -> None:
         """Let go of what falls out of the retention, once it is `step` ledgers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,6 +21,7 @@ from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.config import MigrateSettings
 from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused
 from pipeline.events import Ended, Grown
+from pipeline.follower import Silence
 from pipeline.job import Job, account_of
 from pipeline.plan import Gap, Plan
 from pipeline.planning import check_held, check_trusted, make_plan
@@ -30,7 +31,7 @@ from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
 from pipeline.store import books, cursors, locks, network, state, state_changes, stretches
 from pipeline.store.books import Run
-from pipeline.store.connection import permitted
+from pipeline.store.connection import may_pass, permitted
 from pipeline.store.cursors import JOBS, Kind
 from pipeline.store.database import Database
 from pipeline.store.keeper import Keeper
@@ -97,7 +98,7 @@ class _Migration(Job):
         self._left = {each.id: each for each in found.protocols}  # that live ingestion has not taken over
         self._until_tip = settings.until_tip
         self._leg: Leg | None = None
-        self._said = False  # that it waits
+        self._said, self._silence = False, Silence()  # that it waits
         self._plan = Plan(wanted=opened.wanted, gaps=())
         self.job, self.protocol_ids = JOBS[found.kind], tuple(self._left)
         self.completes = found.kind == "history"
@@ -178,7 +179,7 @@ class _Migration(Job):
                 oldest = stretches.held(conn)[0]
                 keys = [cursors.key(each, self._kind) for each in self._left]
                 cursors.jump(conn, keys, oldest.ledgers.first - 1, oldest.previous_hash, this)
-            # After the jump: else ledgers may have come and fallen out meanwhile, and it would stand beyond its own end.
+            # After the jump: else ledgers may have come and fallen out meanwhile, and it would be beyond its own end.
             last = self._source.wanted.last if self._until_tip else tip(conn)
             self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, last))
             for each in cursors.taken_over(conn, self._left, self._kind, last):
@@ -193,17 +194,27 @@ class _Migration(Job):
 
     def _look(self) -> Grown | Ended | None:
         last = self._source.wanted.last
-        with suppress(BackfillError, psycopg.Error), closing(self._database.connect()) as conn:
-            if cursors.taken_over(conn, self._left, self._kind, last):
-                return Ended()
-            if (newest := tip(conn)) > last:
-                known = stretches.hashes(conn, [last, newest])  # but what has fallen out of the retention meanwhile
-                self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
-                return Grown(Gap(ledgers=LedgerRange(last + 1, newest), below=known.get(last), above=known.get(newest)))
-            if not self._said and next_leg(conn, self._kind, self._left.values(), last).gap is None:
-                self._said = True
-                logger.info("at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last)
-        return None  # who commits says where the database is away
+        try:
+            with closing(self._database.connect()) as conn:
+                if cursors.taken_over(conn, self._left, self._kind, last):
+                    return Ended()
+                if (newest := tip(conn)) > last:
+                    known = stretches.hashes(conn, [last, newest])  # but what has fallen out of the retention meanwhile
+                    self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
+                    gap = LedgerRange(last + 1, newest)
+                    return Grown(Gap(ledgers=gap, below=known.get(last), above=known.get(newest)))
+                if not self._said and next_leg(conn, self._kind, self._left.values(), last).gap is None:
+                    self._said = True
+                    logger.info(
+                        "at ledger %s, the newest of the store: waiting for live ingestion to bring the next", last
+                    )
+            self._silence.ended()
+        except (BackfillError, psycopg.Error) as error:
+            why = f"cannot look for live ingestion: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            if not may_pass(error):
+                raise BackfillError(why) from error
+            self._silence.troubled(why)
+        return None
 
     def due(self, conn: psycopg.Connection) -> list[Segment]:
         """Return the segments whose history lacks indexes."""
@@ -228,4 +239,4 @@ class _Migration(Job):
 
 
 def _is_away(error: BaseException) -> bool:
-    return isinstance(error, BackfillError | psycopg.OperationalError)
+    return isinstance(error, BackfillError | psycopg.OperationalError) and may_pass(error)

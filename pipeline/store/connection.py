@@ -168,6 +168,11 @@ def connect(
     return conn
 
 
+def may_pass(error: Exception) -> bool:
+    """Return whether it may go well later: a server that is away may come back, a store that is refused stays so."""
+    return isinstance(error, DatabaseUnreachable) or not isinstance(error, Refused)
+
+
 @contextmanager
 def permitted() -> Iterator[None]:
     """Turn PostgreSQL's complaint about missing rights into `Refused`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from test_migrate import BOTH, CHANGES, HISTORY, STATE, cursor, ended_well, fold
 
 CHUNKS = "SELECT c.first, c.last FROM ledgerfill.backfill_chunks c JOIN ledgerfill.backfill_runs r ON r.id = run_id"
 UNFINISHED = "SELECT step, why FROM ledgerfill.backfill_steps WHERE why LIKE '%may not be whole yet%'"
+AT_WORK = "SELECT FROM ledgerfill.backfill_now n JOIN ledgerfill.backfill_runs r ON r.id = run_id WHERE job = '{}'"
 OWNERS = "SELECT DISTINCT job FROM ledgerfill.ingest_store"
 TIP = "SELECT value - (SELECT max(last) FROM ledgerfill.ledger_stretches) FROM ledgerfill.ingest_store"
 
@@ -68,6 +70,22 @@ def test_an_empty_store_begins_at_the_newest(ledgerfill: Program, lake: GrowingL
     again = ledgerfill.shell(f"{resume.strip()} --until-tip")
     assert again.returncode == 0, again.stderr
     assert held(ledgerfill.database) == [(20, 25)]
+
+
+@pytest.mark.parametrize("job", ["live", "migrate current-state"])
+def test_a_store_that_is_gone_is_not_waited_for(ledgerfill: Program, lake: GrowingLake, job: str):
+    """Whoever follows says so and ends: no ledger would ever come again, nor any word."""
+    lake.reach(20)
+    assert ledgerfill.backfill(lake.folder, FIRST, 20).returncode == 0
+    ended_well(ledgerfill, "setup", *BOTH)
+    flags = ("--protocol-id", "SEP41", "--start-ledger", FIRST) if job == "migrate current-state" else ()
+    running = ledgerfill.start(*job.split(), "--source", lake, "--workers", 1, *flags)
+    wait_for(lambda: running.ended() or rows(ledgerfill, AT_WORK.format(job)), timeout_s=60)
+    with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+        conn.execute("ALTER SCHEMA ledgerfill RENAME TO elsewhere")
+    ended = running.result()
+    assert ended.returncode == 1
+    assert re.search("cannot look for .*: the store in database .* is gone", ended.stderr), ended.stderr
 
 
 def test_a_gap_is_caught_up_then_each_ledger_comes_alone(ledgerfill: Program, lake: GrowingLake, shared: Path):

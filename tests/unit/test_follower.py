@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import follower
 from pipeline.events import Ended, Event, Grown
-from pipeline.follower import Follower
+from pipeline.follower import Follower, Silence
 from pipeline.plan import Gap
 from workers.messages import LedgerRange
 
@@ -112,3 +112,24 @@ def test_without_a_look_nothing_is_followed() -> None:
         assert threading.active_count() == threads
         assert list(following.events()) == []
     assert open_files() == files
+
+
+def test_silence_is_said_ever_more_seldom_and_trouble_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing can come, nobody is told that nothing has come; what is wrong is said again as long as it lasts."""
+    now = [0.0]
+    monkeypatch.setattr(follower.time, "monotonic", lambda: now[0])
+    caplog.set_level("INFO", "pipeline.follower")
+    silence = Silence()
+    for second in range(1, 301):
+        now[0] = float(second)
+        if second < 200:
+            silence.troubled("no server")
+        else:
+            silence.lasts("waiting for ledger 7")
+    said = [(record.levelname, record.message) for record in caplog.records]
+    assert said == [("WARNING", "no server")] * 3 + [("INFO", "waiting for ledger 7 for 240 s")]
+    silence.ended()
+    silence.troubled("no server")
+    assert len(caplog.records) == 5
