@@ -81,6 +81,7 @@ class Account:
         self.row_bytes += done.row_bytes
         self.event_hash_mismatches += done.event_hash_mismatches
         self.left_alone.update(done.left_alone)
+        self.left_alone.update({protocol: events for protocol, events in answer.left_alone.items() if events})
         for stage, seconds in asdict(done.timings).items():
             self.stages_s[stage.removesuffix("_s")] += seconds
         self.stages_s["commit"] += commit_s

@@ -32,6 +32,7 @@ class Committed:
 
     ledgers: LedgerRange
     rows: Mapping[str, int] = field(default_factory=dict)  # by table, as the database counted them
+    left_alone: Mapping[str, int] = field(default_factory=dict)  # events of contracts that are none of a protocol's
 
 
 @dataclass(frozen=True, slots=True)

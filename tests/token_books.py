@@ -58,6 +58,7 @@ class Books:
         self.passphrase = passphrase
         self.history: dict[str, list[tuple[object, ...]]] = {"SEP41": [], "SEP50": []}
         self.left_alone: Counter[str] = Counter({"SEP41": 0, "SEP50": 0})
+        self.asked: dict[str, Counter[bytes]] = {"SEP41": Counter(), "SEP50": Counter()}  # events by contract
         self.balances: dict[tuple[bytes, bytes], tuple[int, int]] = {}  # sum, last ledger
         self.allowances: dict[tuple[bytes, bytes, bytes], tuple[int, ...]] = {}
         self.owners: dict[tuple[bytes, bytes], tuple[object, ...]] = {}
@@ -83,8 +84,14 @@ class Books:
         for protocol, names in NAMES.items():
             if name in names and not any(found.values()):
                 self.left_alone[protocol] += 1
+            if found.get(protocol) and not certain:
+                self._ask(protocol, contract)
             for side in found.get(protocol) or ():
                 self._write(certain, protocol, operation, index, contract, side)
+
+    def _ask(self, protocol: str, contract: bytes) -> None:
+        """Count an event that is the protocol's if its contract is."""
+        self.asked[protocol][contract] += 1
 
     def _read(
         self, contract: bytes, is_fee: bool, name: str, rest: list[Value], data: Value

@@ -77,6 +77,10 @@ class Ruled(Books):
         wasm = self.runs[contract]
         return "SEP41" if wasm is None else self.codes[wasm]
 
+    def _ask(self, protocol: str, contract: bytes) -> None:
+        super()._ask(protocol, contract)
+        self.left_alone[protocol] += self._protocol(contract) != protocol
+
     def _write(self, certain: bool, protocol: str, operation: int, index: int, contract: bytes, side: Side) -> None:
         if certain or self._protocol(contract) == protocol:
             super()._write(certain, protocol, operation, index, contract, side)

@@ -46,6 +46,10 @@ sums that one row does not hold:
 - `sep50_tokens` (certain, contract_id, token_id, as_of, owner, last_ledger int4, operation_id int8,
   event_index int4): the last owner; NULL when it was burned.
 
+How many events each contract has emitted that are a token's if it is one, what is certain aside:
+
+- `sep41_events`, `sep50_events` (contract_id, as_of, events int8).
+
 Shapes: transfer [from, to], mint [to], burn [from], clawback [from], approve [from, spender], set_authorized [id],
 set_admin [admin], fee [from] after the name; mint, clawback and set_authorized may have an administrator first.
 A string last is an asset and has to prove the contract. An amount is an i128, or `amount` in a map beside other
@@ -111,7 +115,7 @@ class Decoder:
       an executable that another contract holds (CONTRACT_EXECUTABLE_EXTERNAL_REF). name is text: the String under
       METADATA, name in the instance's storage where it is UTF-8 of up to 256 bytes without control characters.
     - `sep41_certain_changes`, `sep41_state_changes`, `sep41_balances`, `sep41_allowances`, `sep50_state_changes`,
-      `sep50_tokens`: see above.
+      `sep50_tokens`, `sep41_events`, `sep50_events`: see above.
     """
 
     tables: tuple[str, ...]  # the sections that it makes

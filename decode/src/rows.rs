@@ -12,7 +12,7 @@ use std::io::{self, Write};
 /// The base tables.
 pub const BASE: [&str; 4] = ["ledgers", "transactions", "operations", "events"];
 /// All tables, in the order of their sections.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 14] = [
     BASE[0],
     BASE[1],
     BASE[2],
@@ -25,6 +25,8 @@ pub const TABLES: [&str; 12] = [
     token::TABLES[3],
     token::TABLES[4],
     token::TABLES[5],
+    token::TABLES[6],
+    token::TABLES[7],
 ];
 
 /// Version byte of an account's strkey (SEP-23).

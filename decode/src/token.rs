@@ -19,19 +19,21 @@ use crate::prove::Hash;
 use crate::rows::is_successful;
 use asset::Assets;
 use change::{Category, Place};
-use fold::{Allowances, Balances, Owners};
+use fold::{Allowances, Balances, Emitted, Owners};
 use sep41::Sep41;
 use sep50::Sep50;
 use topics::Topics;
 
 /// The tables, in the order of their sections.
-pub const TABLES: [&str; 6] = [
+pub const TABLES: [&str; 8] = [
     "sep41_certain_changes",
     "sep41_state_changes",
     "sep41_balances",
     "sep41_allowances",
     "sep50_state_changes",
     "sep50_tokens",
+    "sep41_events",
+    "sep50_events",
 ];
 /// Ids of the protocols.
 pub const PROTOCOLS: [&str; 2] = [SEP41, SEP50];
@@ -48,6 +50,7 @@ pub struct Tokens {
     balances: Balances,
     allowances: Allowances,
     owners: Owners,
+    emitted: [Emitted; PROTOCOLS.len()],
     first: i32,
     left_alone: [u64; PROTOCOLS.len()],
 }
@@ -61,6 +64,7 @@ impl Tokens {
             balances: Balances::default(),
             allowances: Allowances::default(),
             owners: Owners::default(),
+            emitted: Default::default(),
             first: 0,
             left_alone: [0; PROTOCOLS.len()],
         }
@@ -72,6 +76,7 @@ impl Tokens {
         self.balances.clear();
         self.allowances.clear();
         self.owners.clear();
+        self.emitted.iter_mut().for_each(Emitted::clear);
         self.assets.on(network);
         self.first = first as i32;
         self.left_alone = [0; PROTOCOLS.len()];
@@ -84,10 +89,13 @@ impl Tokens {
 
     /// What the chunk's events come to, table by table; once a chunk.
     pub fn streams(&mut self) -> [Option<&mut Stream>; TABLES.len()] {
-        let [_, _, balances, allowances, _, owners] = &mut self.streams;
+        let [_, _, balances, allowances, _, owners, emitted @ ..] = &mut self.streams;
         balances.iter_mut().for_each(|row| self.balances.write(row));
         allowances.iter_mut().for_each(|row| self.allowances.write(row));
         owners.iter_mut().for_each(|row| self.owners.write(row));
+        for (emitted, row) in self.emitted.iter().zip(emitted) {
+            row.iter_mut().for_each(|row| emitted.write(row));
+        }
         self.streams.each_mut().map(Option::as_mut)
     }
 
@@ -134,6 +142,13 @@ impl Tokens {
         }
         if !place.certain {
             place.as_of = since(place.contract).map_or(self.first, |since| since.max(self.first));
+            let [_, _, _, _, _, _, wanted @ ..] = &self.streams;
+            let looks_like = [fungible.is_some(), collectible.is_some()];
+            for ((emitted, wanted), looks_like) in self.emitted.iter_mut().zip(wanted).zip(looks_like) {
+                if wanted.is_some() && looks_like {
+                    emitted.add(&place);
+                }
+            }
         }
         fungible.iter().for_each(|event| self.take41(&place, event));
         collectible.iter().for_each(|event| self.take50(&place, event));
@@ -159,7 +174,7 @@ impl Tokens {
 
     fn leave_alone(&mut self, topics: &Topics) {
         let wanted = self.streams.each_ref().map(Option::is_some);
-        let [certain, changes, balances, allowances, other_changes, owners] = wanted;
+        let [certain, changes, balances, allowances, other_changes, owners, ..] = wanted;
         let wanted = [certain || changes || balances || allowances, other_changes || owners];
         let names = [sep41::has(topics.name), sep50::has(topics.name)];
         for ((count, wanted), has) in self.left_alone.iter_mut().zip(wanted).zip(names) {
@@ -184,7 +199,7 @@ impl Tokens {
     }
 
     fn take50(&mut self, place: &Place, event: &Sep50) {
-        let [.., changes, owners] = &mut self.streams;
+        let [_, _, _, _, changes, owners, ..] = &mut self.streams;
         if let Some(row) = changes {
             event.changes(|change| change.write(row, SEP50, place));
         }

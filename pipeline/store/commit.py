@@ -112,12 +112,13 @@ class Committer:
         self._make_room(chunk, swap)
         for tries in count(1):
             try:
-                return Committed(chunk.ledgers, self._transact(chunk, swap, turn))
+                return Committed(chunk.ledgers, self._transact(chunk, swap, turn), swap.left_alone)
             except (SwapLost, RowsThere) as lost:
                 turn()
                 if swap.explain(self._conn):
                     logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
-                    return Committed(chunk.ledgers, {each.table: each.rows for each in _rows(chunk)} | swap.merged)
+                    rows = {each.table: each.rows for each in _rows(chunk)} | swap.merged
+                    return Committed(chunk.ledgers, rows, swap.left_alone)
                 if isinstance(lost, RowsThere) and tries >= _TRIES_AT_ROWS:
                     raise CommitRefused(chunk.ledgers, f"rows of no stretch stand at their place: {lost}") from lost
                 # Another run's stretch came to touch these ledgers, was merged with its neighbour or went away while it

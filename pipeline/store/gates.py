@@ -113,6 +113,8 @@ class LiveSwap(StretchSwap):
     def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
         """Merge contracts, which decide about the rows of tokens, and then what belongs to open gates."""
         contracts.merge(conn, staged, self.since(conn), classifier)
+        served = {gate.protocol.id: gate.protocol for gate in self._open}
+        self.left_alone = {name: tokens.left_alone(conn, each, staged) for name, each in served.items()}
         merged, segment = Counter[str](), Segment.of(self.chunk.ledgers.first)
         for gate in self._open:
             if gate.kind == "history":

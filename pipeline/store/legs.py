@@ -85,6 +85,7 @@ class LegSwap(CursorSwap):
     def merge(self, conn: psycopg.Connection, staged: Collection[str], classifier: Classifier) -> None:
         """Merge contracts first: what the chunk itself says of them decides about its rows."""
         contracts.merge(conn, staged, self.since(conn), classifier)
+        self.left_alone = {each.id: tokens.left_alone(conn, each, staged) for each in self._leg.protocols}
         if self._leg.kind == "history":
             segment = Segment.of(self.chunk.ledgers.first)
             written = self._ahead + sum(tokens.append(conn, each, staged, segment) for each in self._leg.protocols)

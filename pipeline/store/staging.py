@@ -19,6 +19,8 @@ _STAGE = {  # what makes the table of a section
     "sep41_allowances": "sep41_allowances",
     "sep50_state_changes": "state_changes",
     "sep50_tokens": "sep50_tokens",
+    "sep41_events": "token_events",
+    "sep50_events": "token_events",
 }
 
 

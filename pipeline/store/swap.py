@@ -38,6 +38,7 @@ class Swap(ABC):
         """Take down what the chunk says of itself."""
         self.chunk, self.run = chunk, run
         self.merged: dict[str, int] = {}  # rows that its merge has written, by table
+        self.left_alone: dict[str, int] = {}  # events that only look like a protocol's, by what their contracts are
         done = chunk.done
         self.names = {
             "first": chunk.ledgers.first,

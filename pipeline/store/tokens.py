@@ -15,6 +15,7 @@ from workers._decode import SECTIONS
 from workers.protocols import Protocol
 
 _SQL = queries.load("tokens")
+_EVENTS = {"SEP41": "sep41_events", "SEP50": "sep50_events"}  # sections that count what may be a token's
 _UNLIKE = ("sep41_balances", "sep41_allowances", "sep50_tokens")  # whose sections have other columns than the table
 
 
@@ -23,7 +24,8 @@ def sections(protocol: Protocol, kind: Kind) -> tuple[str, ...]:
     names = [table.name for table in protocol.state]
     if kind == "history":
         names = [*protocol.history][0 if protocol.claims_assets else 1 :]  # no other contract is certain
-    return tuple(name for name in names if protocol.rows is not None or name in SECTIONS)
+    made = [name for name in names if protocol.rows is not None or name in SECTIONS]
+    return (*made, _EVENTS[protocol.id]) if made and protocol.id in _EVENTS else tuple(made)
 
 
 def copy_into(conn: psycopg.Connection, protocols: Iterable[Protocol], section: str) -> sql.Composed | None:
@@ -68,6 +70,21 @@ def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) 
             source = queries.template(_SQL[table.name], {"staged": staging.table(table.name)}) if unlike else None
             written[table.name] = state.merge(conn, table, source)
     return written
+
+
+def left_alone(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) -> int:
+    """Return how many events were emitted that would be of a protocol, had their contract been; of a plug-in none."""
+    section = _EVENTS.get(protocol.id, "")
+    if section not in staged:
+        return 0
+    before = _events(conn, section)
+    _sift(conn, protocol, section)
+    return before - _events(conn, section)
+
+
+def _events(conn: psycopg.Connection, section: str) -> int:
+    row = conn.execute(queries.template(_SQL["events"], {"staged": staging.table(section)})).fetchone()
+    return row[0] if row else 0
 
 
 def _sift(conn: psycopg.Connection, protocol: Protocol, section: str) -> None:

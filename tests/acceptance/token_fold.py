@@ -45,6 +45,9 @@ class _Reader(Ruled):
     def _run(self, sequence: int, contract: bytes, wasm: bytes | None) -> None:
         self.noted.append((Ruled._run, (sequence, contract, wasm)))
 
+    def _ask(self, protocol: str, contract: bytes) -> None:
+        self.noted.append((Ruled._ask, (protocol, contract)))
+
     def _write(self, certain: bool, protocol: str, operation: int, index: int, contract: bytes, side: Side) -> None:
         self.noted.append((Ruled._write, (certain, protocol, operation, index, contract, side)))
 

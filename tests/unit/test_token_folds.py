@@ -92,6 +92,8 @@ def test_what_a_contract_was_before_an_upgrade_is_kept_apart() -> None:
     assert [row[3:] for row in found["sep41_balances"]] == [(FIRST, 5, FIRST), (FIRST + 1, 20, FIRST + 4)]
     assert [(row[4], row[7]) for row in found["sep41_allowances"]] == [(FIRST, FIRST), (FIRST + 1, FIRST + 4)]
     assert [(row[3], row[5]) for row in found["sep50_tokens"]] == [(FIRST, FIRST), (FIRST + 1, FIRST + 4)]
+    assert [row[1:] for row in found["sep41_events"]] == [(FIRST, 2), (FIRST + 1, 8)]
+    assert [row[1:] for row in found["sep50_events"]] == [(FIRST, 1), (FIRST + 1, 4)]
 
 
 def test_ledgers_outside_the_range_add_nothing() -> None:

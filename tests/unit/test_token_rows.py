@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,6 +48,10 @@ def agrees(tokens: Tokens, kept: Books) -> None:
     assert tokens.history == kept.history["SEP41"]
     assert tokens.rows["sep50_state_changes"] == kept.history["SEP50"]
     assert tokens.chunk.left_alone == kept.left_alone
+    for protocol, asked in kept.asked.items():
+        rows = tokens.rows[f"{protocol.lower()}_events"]
+        assert len({row[:2] for row in rows}) == len(rows)
+        assert sum((Counter({contract: events}) for contract, _, events in rows), Counter()) == asked
     assert summed(tokens.rows["sep41_balances"]) == kept.balances
     assert last(tokens.rows["sep41_allowances"], key=3) == kept.allowances
     assert last(tokens.rows["sep50_tokens"], key=2) == kept.owners

@@ -18,6 +18,8 @@ SECTIONS = [
     "sep41_allowances",
     "sep50_state_changes",
     "sep50_tokens",
+    "sep41_events",
+    "sep50_events",
 ]
 Row = tuple[Any, ...]  # Any: each column has a type of its own
 
@@ -88,4 +90,8 @@ def _token(certain: bytes, contract: bytes, token: bytes, as_of: bytes, owner: b
     return certain == b"\1", contract, token, number(as_of), owner, *map(number, place)
 
 
-_READ = dict(zip(SECTIONS, (_certain, _change, _balance, _allowance, _change, _token), strict=True))
+def _events(contract: bytes, as_of: bytes, events: bytes) -> Row:
+    return contract, number(as_of), number(events)
+
+
+_READ = dict(zip(SECTIONS, (_certain, _change, _balance, _allowance, _change, _token, _events, _events), strict=True))

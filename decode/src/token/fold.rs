@@ -68,6 +68,32 @@ impl Balances {
     }
 }
 
+/// How many events each contract has emitted that are a token's if it is one; of what is certain there are none.
+#[derive(Debug, Default)]
+pub struct Emitted(Table<Contract, i64>);
+
+impl Emitted {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Counts an event.
+    pub fn add(&mut self, place: &Place) {
+        *self.0.of(Contract::at(place), 0).1 += 1;
+    }
+
+    /// Writes a row a contract, as it is from one ledger on.
+    pub fn write(&self, row: &mut Stream) {
+        for (contract, events) in self.0.values() {
+            row.row(3);
+            row.hash(&contract.id);
+            row.int4(contract.as_of);
+            row.int8(*events);
+        }
+    }
+}
+
 /// The place of the event that wrote last.
 #[derive(Debug, Clone, Copy)]
 struct Written {

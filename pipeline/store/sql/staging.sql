@@ -41,6 +41,12 @@ CREATE TEMP TABLE IF NOT EXISTS {staged} (
     certain bool NOT NULL, contract_id bytea NOT NULL, token_id bytea NOT NULL, as_of int4 NOT NULL, owner bytea,
     last_ledger int4 NOT NULL, operation_id int8 NOT NULL, event_index int4 NOT NULL) ON COMMIT DELETE ROWS
 
+-- name: token_events
+-- How many events each contract has emitted that are a token's if it is one.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (
+    contract_id bytea NOT NULL, as_of int4 NOT NULL, events int8 NOT NULL,
+    certain bool GENERATED ALWAYS AS (false) STORED) ON COMMIT DELETE ROWS
+
 -- name: plug_in_changes
 -- The history that a plug-in in Python makes, as the table of history has it.
 CREATE TEMP TABLE IF NOT EXISTS {staged} (

@@ -20,6 +20,10 @@ others AS MATERIALIZED (
 DELETE FROM pg_temp.{staged} s USING others o
 WHERE NOT s.certain AND s.contract_id = o.contract_id AND s.as_of = o.as_of
 
+-- name: events
+-- How many events there are.
+SELECT coalesce(sum(events), 0)::int8 FROM pg_temp.{staged}
+
 -- name: sep41_balances
 -- As the table of state has them.
 (SELECT contract_id, account, delta AS balance, last_ledger FROM pg_temp.{staged}) AS waiting
