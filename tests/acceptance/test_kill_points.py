@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import documented
 import psycopg
 import pytest
 from lakes import FIRST, LAST
@@ -29,6 +30,7 @@ SPARE = 1.1  # words that are tried for one that strikes: a chunk may go out in 
 SIDE_BY_SIDE = 2
 ENGINE = ("--workers", 1, "--connections", 2, "--chunk-ledgers", 4)
 BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
+POINTS = ("--protocol-id", "POINTS")  # in Python alone
 HALF = 24  # that a store has before live ingestion goes on
 PROTOCOLS = {
     "state_changes": "operation_id, change_index, protocol_id",
@@ -37,10 +39,11 @@ PROTOCOLS = {
     "sep50_tokens": "contract_id, token_id",
 }
 AHEAD = """
-    SELECT (SELECT count(*) FROM ledgerfill.state_changes WHERE operation_id >> 32 > h.value),
-        (SELECT count(*) FROM ledgerfill.sep41_balances WHERE last_ledger > s.value)
-    FROM ledgerfill.ingest_store h, ledgerfill.ingest_store s
-    WHERE h.key = 'protocol_SEP41_history_cursor' AND s.key = 'protocol_SEP41_current_state_cursor'
+    SELECT key, count(*) FROM ledgerfill.state_changes JOIN ledgerfill.ingest_store
+        ON key = 'protocol_' || protocol_id || '_history_cursor' AND operation_id >> 32 > value GROUP BY key
+    UNION ALL
+    SELECT key, count(*) FROM ledgerfill.sep41_balances JOIN ledgerfill.ingest_store
+        ON key = 'protocol_SEP41_current_state_cursor' AND last_ledger > value GROUP BY key
 """
 Digests = dict[str, tuple[int, str]]
 Prepare = Callable[[Program, Path, int], None]
@@ -106,10 +109,10 @@ class Relay:
             return self.words == self._nth
 
 
-def filled(program: Program, lake: Path, last: int) -> None:
-    """Prepare a store for migrations: base tables up to a ledger, both protocols set up."""
+def filled(program: Program, lake: Path, last: int, protocols: Sequence[object] = BOTH) -> None:
+    """Prepare a store for migrations: base tables up to a ledger, protocols set up."""
     ended_well(program, "backfill", "--source", lake, "--start-ledger", FIRST, "--end-ledger", last)
-    ended_well(program, "setup", *BOTH)
+    ended_well(program, "setup", *protocols)
 
 
 def migrated(program: Program, lake: Path, last: int) -> None:
@@ -133,11 +136,18 @@ class Job:
     kills: int
     before: tuple[Prepare, int] | None = None
     kind: str | None = None  # of migration, where it is one
+    tokens: bool = False  # whether the lake is one of tokens, among them those of the plug-in
 
 
 JOBS = {
     "backfill": Job(("backfill", "--start-ledger", FIRST, "--end-ledger", LAST), 140),
-    "history": Job(("migrate", "history", *BOTH, "--until-tip"), 20, (filled, LAST), "history"),
+    "history": Job(
+        ("migrate", "history", *POINTS, "--until-tip"),
+        16,
+        (partial(filled, protocols=(*BOTH, *POINTS)), LAST),
+        "history",
+        tokens=True,
+    ),
     "state": Job(
         ("migrate", "current-state", *BOTH, "--until-tip", "--start-ledger", FIRST), 20, (filled, LAST), "current_state"
     ),
@@ -200,7 +210,7 @@ class Lane:
     def require_cursors(self, nth: int) -> None:
         """What protocols have is up to their cursors, which under live ingestion stand where the stretch ends."""
         with psycopg.connect(self.database) as conn:
-            assert conn.execute(AHEAD).fetchone() in (None, (0, 0)), f"word {nth}"
+            assert conn.execute(AHEAD).fetchall() == [], f"word {nth}"
             if self.job.kind is None:
                 ends = "SELECT value FROM ledgerfill.ingest_store UNION SELECT last FROM ledgerfill.ledger_stretches"
                 assert len(conn.execute(ends).fetchall()) == 1, f"word {nth}"
@@ -218,6 +228,11 @@ class Lane:
         """Return the digests of all that the job writes."""
         return digests(self.database, KEYS | (PROTOCOLS if self.job.before else {}))
 
+    def protocols(self) -> set[str]:
+        """Return those that have a history."""
+        with psycopg.connect(self.database) as conn:
+            return {each for (each,) in conn.execute("SELECT DISTINCT protocol_id FROM ledgerfill.state_changes")}
+
 
 @pytest.fixture
 def lanes(
@@ -226,20 +241,26 @@ def lanes(
     tmp_path: Path,
     new_database: Callable[[str], str],
     drop_database: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[list[Lane]]:
     """As many as run side by side."""
-    job = JOBS[request.param]
+    job, lake = JOBS[request.param], core_lake
     template, homes = "template0", [tmp_path / f"home-{n}" for n in range(SIDE_BY_SIDE)]
+    if job.tokens:
+        lake = tmp_path / "tokens"
+        made = ("--ledgers", LAST - FIRST + 1, "--shape", "tokens")
+        ended_well(Program(homes[0], None), "lake", "make", lake, *made)
+        monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site")))
     if job.before:
         prepare, last = job.before
         prepared = new_database("template0")
-        prepare(Program(homes[0], prepared), core_lake, last)
+        prepare(Program(homes[0], prepared), lake, last)
         template = prepared.rpartition("/")[2]
-    made = [Lane(job, core_lake, home, partial(new_database, template), drop_database) for home in homes]
-    for lane in made:
+    lanes = [Lane(job, lake, home, partial(new_database, template), drop_database) for home in homes]
+    for lane in lanes:
         lane.empty()
-    yield made
-    for lane in made:
+    yield lanes
+    for lane in lanes:
         drop_database(lane.database)
     if job.before:
         drop_database(prepared)
@@ -252,6 +273,7 @@ def test_a_run_that_is_killed_at_any_word_resumes(lanes: list[Lane]) -> None:
     kills = lanes[0].job.kills
     words = lanes[0].run(1 << 62).words
     undisturbed = lanes[0].digests()
+    assert not lanes[0].job.tokens or lanes[0].protocols() == {"POINTS"}
     lanes[0].empty()
     every = random.Random(words).sample(range(1, words + 1), min(words, round(kills * SPARE)))  # the same each time
     parts = [every[n::SIDE_BY_SIDE] for n in range(SIDE_BY_SIDE)]
