@@ -130,6 +130,12 @@ def _ready(
             f"the migration of {protocol.id} began with ledger {found.begins}, but its cursor "
             f"{cursors.key(protocol.id, kind)} is gone from {where}: restore the database from a backup"
         )
+    reached = found.cursor.value if found.cursor else 0
+    if reached > (last := tip(conn)):  # read after it: both may move on together
+        raise Refused(
+            f"the {kind.replace('_', ' ')} of {protocol.id} stands at ledger {reached}, beyond the tip, ledger {last} "
+            f"of {where}: where ledgers were taken out of the store, take the protocol out as well"
+        )
     return found
 
 

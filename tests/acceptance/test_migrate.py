@@ -255,6 +255,18 @@ def test_what_is_not_ready_is_refused_with_its_command(ledgerfill: Program, core
     assert rows(ledgerfill, "SELECT count(*) FROM ledgerfill.ingest_store") == [(0,)]
 
 
+@pytest.mark.parametrize("kind", ["current_state", "history"])
+def test_a_cursor_beyond_the_store_is_refused(classified: Program, flags, begin, kind: str):
+    """Where the newest ledgers were taken out, what was made of them is not: nothing may say that all is well."""
+    command = (*STATE, *flags, *begin) if kind == "current_state" else (*HISTORY, *flags)
+    ended_well(classified, *command)
+    with psycopg.connect(classified.database or "", autocommit=True) as conn:
+        conn.execute("UPDATE ledgerfill.ledger_stretches SET last = last - 9")
+    ended = classified(*command)
+    assert ended.returncode == 2
+    assert f"stands at ledger {LAST}, beyond the tip, ledger {LAST - 9} of " in ended.stderr
+
+
 def test_another_history_is_refused(classified: Program, shared: Path, tmp_path: Path, flags, begin):
     """A source whose ledgers are not those of the store makes no state."""
     other = write_lake(tmp_path / "other", {**core_ledgers(shared), **core_ledgers(shared, OTHER_CHAIN)})
