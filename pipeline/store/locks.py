@@ -41,6 +41,11 @@ class Holder:
             return f"a session of the server (process {self.backend_id} there) that has not said who it is"
         return f"process {self.process_id} on {self.host}, run {self.run_id}, since {self.since:%Y-%m-%d %H:%M:%S %Z}"
 
+    @property
+    def way_out(self) -> str:
+        """What ends it, as messages have it behind its name."""
+        return "" if self.process_id is None else f": `kill -INT {self.process_id}` there ends it, and it can be resumed"
+
     def gone(self, host: str) -> bool:
         """Return whether its process is known to be gone; that of another host is not."""
         if self.process_id is None or self.host != host:
@@ -93,9 +98,8 @@ def _take(conn: psycopg.Connection, run: Run, lock: str, gone_s: float) -> None:
             logger.warning("waiting for a lock whose holder is gone: %s", found)
             said = True
         if waited > (gone_s if gone else _UNSIGNED_S if found.since is None else 0):
-            raise RunHeld(
-                f"{shown(lock)} is held by {found}" + (f", whose process is gone for {waited:.0f} s" if gone else "")
-            )
+            more = f", whose process is gone for {waited:.0f} s" if gone else found.way_out
+            raise RunHeld(f"{shown(lock)} is held by {found}{more}")
         time.sleep(_POLL_S)
 
 

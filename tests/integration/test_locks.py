@@ -55,6 +55,7 @@ def test_live_holder_is_named_within_a_second(connect: Connect, holding):
     since = conn.execute("SELECT since FROM ledgerfill.lock_holders").fetchone()[0]
     named = f"process {process.pid} on {socket.gethostname()}, run {run}, since {since:%Y-%m-%d %H:%M:%S}"
     assert str(caught.value).startswith(f"the store is held by {named}")
+    assert f": `kill -INT {process.pid}` there ends it" in str(caught.value)
     assert caught.value.exit_code == 3
 
 
