@@ -44,7 +44,7 @@ class Holder:
     @property
     def way_out(self) -> str:
         """What ends it, as messages have it behind its name."""
-        return "" if self.process_id is None else f": `kill -INT {self.process_id}` there ends it, and it can be resumed"
+        return f": `kill -INT {self.process_id}` there ends it, and it can be resumed" if self.process_id else ""
 
     def gone(self, host: str) -> bool:
         """Return whether its process is known to be gone; that of another host is not."""
