@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from lakes import FIRST, LAST, key, mend
 from program import Program, job, wait_for
 from stores import held
 
 HANGS = 31
+BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
 FLAGS = ("--chunk-ledgers", 4, "--workers", 2, "--stall-floor", 1, "--stall-ceiling", 1, "--fetch-timeout", 1)
 STEP = re.compile(r"WARNING (suspect|hedge|re-dispatch|split|abort): ledgers (\S+) on worker")
 
@@ -52,6 +54,42 @@ def test_a_read_that_never_ends_is_isolated_and_named(
     resumed = ledgerfill("backfill", *job(core_lake, FIRST, LAST), *FLAGS)
     assert resumed.returncode == 0, resumed.stderr
     assert held(ledgerfill.database) == [(FIRST, LAST)]
+
+
+@pytest.mark.parametrize("words", [("live",), ("migrate", "current-state", *BOTH)], ids=["live", "migrate"])
+def test_other_jobs_isolate_it_as_well(
+    ledgerfill: Program, core_lake: Path, shared: Path, words: tuple[str, ...]
+) -> None:
+    """The same steps, the same ledger named, and the same command resumes behind what was done below it."""
+    migrates = words[0] == "migrate"
+    command = (*words, "--source", core_lake, "--start-ledger", FIRST, "--until-tip", *FLAGS)
+    for before in (("backfill", *job(core_lake, FIRST, LAST)), ("setup", *BOTH)) if migrates else ():
+        done = ledgerfill(*before)
+        assert done.returncode == 0, done.stderr
+    hang(core_lake)
+    ended = ledgerfill(*command, timeout_s=120.0)
+    assert ended.returncode == 1
+    steps = STEP.findall(ended.stderr)
+    assert {"suspect", "hedge", "split"} <= {step for step, _ in steps}
+    assert steps[-1] == ("abort", f"{HANGS}")
+    assert f"gave up on ledger {HANGS} at attempt " in ended.stderr.split("ledgerfill: ")[-1]
+    assert far(ledgerfill, migrates) == HANGS - 1
+
+    (core_lake / key(HANGS)).unlink()
+    mend(core_lake, shared, HANGS)
+    resumed = ledgerfill(*command)
+    assert resumed.returncode == 0, resumed.stderr
+    assert far(ledgerfill, migrates) == LAST
+
+
+def far(ledgerfill: Program, migrates: bool) -> int:
+    """Return the ledger that cursors, or the store's only stretch, stand at."""
+    if not migrates:
+        [(_, last)] = held(ledgerfill.database)
+        return last
+    with psycopg.connect(ledgerfill.database) as conn:
+        [(value,)] = conn.execute("SELECT DISTINCT value FROM ledgerfill.ingest_store").fetchall()
+        return int(value)
 
 
 def test_a_hedge_saves_the_run_from_a_read_that_never_ends(ledgerfill: Program, core_lake: Path, shared: Path) -> None:
