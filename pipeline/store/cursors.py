@@ -61,8 +61,9 @@ def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, ru
 
 def jump(conn: psycopg.Connection, keys: Sequence[str], value: int, known: bytes, run: Run) -> None:
     """Bring those of some histories' cursors that stand below `value`, whose ledger has the hash `known`, up to it."""
-    names = {"keys": list(keys), "value": value, "hash": known, "job": run.job, "run_id": run.id}
-    conn.execute(_SQL["jump"], names)
+    names = {"value": value, "hash": known, "job": run.job, "run_id": run.id}
+    for each in keys:  # one by one: who takes several in order, as retention does, waits for one that waits for nothing
+        conn.execute(_SQL["jump"], {**names, "key": each})
 
 
 def swap(conn: psycopg.Connection, wanted: str, names: Mapping[str, object], epoch: int) -> bool:
@@ -122,7 +123,7 @@ class CursorSwap(Swap):
         """Take the protocols whose cursors these are."""
         super().__init__(chunk, run, commit_id)
         # In one order for everybody who swaps several: so no two wait for each other.
-        self._protocols = {key(each, kind): each for each in sorted(protocol_ids)}
+        self._protocols = dict(sorted((key(each, kind), each) for each in protocol_ids))
 
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap every cursor; `SwapLost` where one does not stand right below the chunk."""

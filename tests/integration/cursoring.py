@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from workers.messages import TABLES, LedgerRange, Section
 
 BOTH = ("SEP41", "SEP50")
 KEYS = [cursors.key(each, "current_state") for each in BOTH]
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def run_of(conn: psycopg.Connection, job: str = "migrate current-state") -> Run:
@@ -99,3 +101,11 @@ def take_over(conn: psycopg.Connection, run: Run, ledger: int, keys: Sequence[st
             commit_id = gen_random_uuid() WHERE key = %s AND value = %s"""
     names = (ledger, handmade.hash_of(ledger), run.id)
     return [each for each in keys if conn.execute(query, (*names, each, ledger - 1)).rowcount]
+
+
+def wait_until_waiting(conn: psycopg.Connection, sessions: int) -> None:
+    """Wait until so many sessions wait for a lock."""
+    deadline = time.monotonic() + 30
+    while conn.execute(WAITING).fetchone() != (sessions,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

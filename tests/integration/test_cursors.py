@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import handmade
 import psycopg
 import pytest
-from cursoring import KEYS, chunk, committed, committer, made, run_of, standing, take_over
+from cursoring import KEYS, chunk, committed, committer, made, run_of, standing, take_over, wait_until_waiting
 from cutting_proxy import CuttingProxy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -175,3 +176,23 @@ def test_own_commit_is_known_behind_live_ingestion(store: str, conn: psycopg.Con
     ours.close()
     proxy.close()
     assert committed(conn) == [(100, 104)]
+
+
+def test_cursors_are_taken_in_the_order_of_their_keys(store: str, conn: psycopg.Connection, tmp_path: Path):
+    """Also where that is not the order of the protocols: as live ingestion takes them, so that no two wait."""
+    lower, upper = keys = [cursors.key(each, "current_state") for each in ("SEP41", "SEP4")]
+    assert lower < upper
+    run = run_of(conn)
+    for each in keys:
+        cursors.make(conn, each, 99, None, run)
+    lock = "SELECT FROM ledgerfill.ingest_store WHERE key = %s FOR UPDATE"
+    begun = committer(lambda: psycopg.connect(store, autocommit=True), run, ("SEP4", "SEP41"))
+    with ThreadPoolExecutor(1) as beside, psycopg.connect(store, autocommit=True) as looks:
+        with conn.transaction():
+            conn.execute(lock, [lower])
+            commit = beside.submit(begun.commit, chunk(tmp_path, 100, 104))
+            wait_until_waiting(looks, 1)
+            conn.execute(lock, [upper])
+        commit.result(30)
+    begun.close()
+    assert [each.value for each in cursors.read(conn, keys).values()] == [104, 104]

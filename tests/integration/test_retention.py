@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import handmade
 import psycopg
-from cursoring import run_of
+from cursoring import run_of, wait_until_waiting
 
 from pipeline.plan import Gap
 from pipeline.store import cursors, retention, stretches
@@ -28,14 +27,6 @@ STOP = """
     END $$;
     CREATE TRIGGER stop AFTER UPDATE OF last ON ledgerfill.ledger_stretches FOR EACH ROW EXECUTE FUNCTION public.stop();
 """
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-
-
-def wait_until_waiting(conn: psycopg.Connection, sessions: int) -> None:
-    deadline = time.monotonic() + 30
-    while conn.execute(WAITING).fetchone() != (sessions,):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_no_two_wait_for_each_other(store: str, conn: psycopg.Connection, tmp_path: Path):
@@ -58,6 +49,23 @@ def test_no_two_wait_for_each_other(store: str, conn: psycopg.Connection, tmp_pa
     assert [each.ledgers for each in stretches.held(conn)] == [LedgerRange(102, 103)]
     assert cursors.read(conn, [GATE.key])[GATE.key].value == 103
     committer.close()
+
+
+def test_a_jump_of_several_stops_nobody_who_takes_them_in_order(store: str, conn: psycopg.Connection):
+    """Who holds the lower of two cursors, and then takes the other, never waits for a jump that waits for him."""
+    run = run_of(conn, "migrate history")
+    keys = [cursors.key(each, "history") for each in ("SEP50", "SEP41")]
+    for each in keys:
+        cursors.make(conn, each, 99, None, run)
+    lock = "SELECT FROM ledgerfill.ingest_store WHERE key = %s FOR UPDATE"
+    with ThreadPoolExecutor(1) as beside, psycopg.connect(store, autocommit=True) as other:
+        with conn.transaction(), psycopg.connect(store, autocommit=True) as looks:
+            conn.execute(lock, [keys[1]])
+            jump = beside.submit(cursors.jump, other, keys, 120, handmade.hash_of(120), run)
+            wait_until_waiting(looks, 1)
+            conn.execute(lock, [keys[0]])
+        jump.result(30)
+    assert [each.value for each in cursors.read(conn, keys).values()] == [120, 120]
 
 
 def test_a_history_begins_with_what_is_kept_of_it(store: str, conn: psycopg.Connection, tmp_path: Path):

@@ -61,10 +61,11 @@ def _make(session: Session, names: Mapping[str, Any]) -> list[tuple]:
 
 
 def _jump(session: Session, names: Mapping[str, Any]) -> list[tuple]:
-    behind = [key for key, *cursor in _read(session, names) if cursor[0] < names["value"]]
-    for key in behind:
-        session.put("cursors", key, (names["value"], names["hash"], names["job"], names["run_id"]))
-    return [() for _ in behind]
+    value, *_ = session.rows("cursors").get(names["key"], (names["value"],))
+    if value >= names["value"]:
+        return []
+    session.put("cursors", names["key"], (names["value"], names["hash"], names["job"], names["run_id"]))
+    return [()]
 
 
 def _swap(session: Session, names: Mapping[str, Any]) -> list[tuple]:

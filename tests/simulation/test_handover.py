@@ -60,7 +60,7 @@ def test_a_handover_replays_exactly():
     """The same seed gives the same runs of every job, event by event."""
     traces: list[list[str]] = [[], []]
     for trace in traces:
-        Handover(3, trace.append).run()
+        Handover(5, trace.append).run()
     assert traces[0] == traces[1]
     assert len(traces[0]) > 100
 

@@ -39,13 +39,13 @@ SET value = %(last)s, hash = %(last_hash)s,
 WHERE key = %(key)s AND value = %(first)s::int8 - 1 AND (hash IS NULL OR hash = %(previous_hash)s)
 
 -- name: jump
--- Cursors of histories that stand below `value` now stand there, and their histories begin there: what they would have to
--- pass is no longer kept.
+-- A history's cursor that stands below `value` now stands there, and the history begins there: what it would have to pass
+-- is no longer kept.
 WITH jumped AS (
     UPDATE ledgerfill.ingest_store
     SET value = %(value)s, hash = %(hash)s, job = %(job)s, run_id = %(run_id)s, commit_id = gen_random_uuid(),
         updated_at = now()
-    WHERE key = ANY(%(keys)s) AND value < %(value)s
+    WHERE key = %(key)s AND value < %(value)s
     RETURNING key
 )
 UPDATE ledgerfill.protocols SET history_from = %(value)s::int8 + 1
@@ -53,4 +53,6 @@ WHERE 'protocol_' || id || '_history_cursor' IN (SELECT key FROM jumped)
 
 -- name: standing
 -- Cursors after a lost swap, read under lock so that they mean something.
-SELECT key, value, hash, job, run_id FROM ledgerfill.ingest_store WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE
+SELECT key, value, hash, job, run_id FROM ledgerfill.ingest_store WHERE key = ANY(%(keys)s)
+ORDER BY key COLLATE "C" -- as commits take them, whatever the database's own order is
+FOR UPDATE

@@ -6,7 +6,9 @@ SELECT first FROM ledgerfill.ledger_stretches WHERE first < %(first)s ORDER BY f
 
 -- name: history_cursors
 -- Cursors of histories, under lock: who commits one of their chunks reads the books before this transaction or after it.
-SELECT value FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor' ORDER BY key FOR UPDATE
+SELECT value FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor'
+ORDER BY key COLLATE "C" -- as commits take them, whatever the database's own order is
+FOR UPDATE
 
 -- name: begins
 -- Histories that have come as far begin no lower than what is kept: ledgers that are filled in below have none.
