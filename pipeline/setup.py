@@ -13,6 +13,7 @@ import psycopg
 from pipeline.classification import Classifier
 from pipeline.config import SetupSettings
 from pipeline.errors import Refused
+from pipeline.progress.report_text import place
 from pipeline.store import contracts, network, state, stretches, unread
 from pipeline.store.connection import permitted
 from pipeline.store.contracts import Counted
@@ -81,7 +82,7 @@ def _ids(settings: SetupSettings, conn: psycopg.Connection, database: Database, 
     ids = list(settings.protocol_ids) or [protocol.id for protocol in contracts.set_up(conn)]
     if not ids:
         known = ", ".join(sorted(classifier.protocols))
-        raise Refused(f"no protocol is set up in {database.shown}: give --protocol-id ({known})")
+        raise Refused(f"no protocol is set up in {place(database.shown)}: give --protocol-id ({known})")
     assets = [name for name in ids if classifier.claims_assets(name)]
     standing = [protocol.id for protocol in contracts.set_up(conn) if protocol.claims_assets]
     if len(claiming := dict.fromkeys([*standing, *assets])) > 1:

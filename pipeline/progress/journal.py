@@ -24,6 +24,7 @@ class Journal:
         """Log progress every so many seconds of the run."""
         self._every_s, self._next_s = every_s, every_s
         self._pace = Pace()
+        self._told = 0  # ledgers that were done at the last line
 
     def started(self, run: RunInfo) -> None:
         """Log what is about to be done."""
@@ -41,11 +42,12 @@ class Journal:
         )
 
     def progress(self, snapshot: Snapshot) -> None:
-        """Log how far it is, when it is time."""
+        """Log how far it is, when it is time; at the newest ledger only if more have come."""
         self._pace.add(snapshot)
-        if snapshot.elapsed_s < self._next_s:
+        idle = snapshot.at_tip and not snapshot.completing and snapshot.ledgers_done == self._told
+        if snapshot.elapsed_s < self._next_s or idle:
             return
-        self._next_s = snapshot.elapsed_s + self._every_s
+        self._next_s, self._told = snapshot.elapsed_s + self._every_s, snapshot.ledgers_done
         left = self._pace.seconds_left()
         logger.info(
             "progress: %s of %s ledgers (%.1f %%), %s ledgers/s, %s events/s, %s rows/s, %s/s, %s left; head: %s; %s",

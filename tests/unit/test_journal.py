@@ -28,6 +28,14 @@ def test_progress_is_logged_at_least_each_minute(caplog: pytest.LogCaptureFixtur
     assert 10 <= len(lines) <= 60
 
 
+def test_nothing_is_logged_where_nothing_comes(caplog: pytest.LogCaptureFixture) -> None:
+    """At the newest ledger a line comes after the next ledger, and of indexes that are built meanwhile."""
+    journal = Journal(every_s=1)
+    for elapsed_s, ledgers, completing in ((2, 0, 0), (4, 5, 0), (6, 5, 0), (8, 5, 1), (10, 5, 0), (12, 6, 0)):
+        journal.progress(snapshot(elapsed_s, ledgers, at_tip=True, completing=completing))
+    assert [line.split(" of ")[0] for line in caplog.messages] == [f"progress: {ledgers}" for ledgers in (5, 5, 6)]
+
+
 def test_progress_line_says_what_a_display_would(caplog: pytest.LogCaptureFixture) -> None:
     """Ledgers, rates, time left, head and limit are in one line."""
     journal = Journal(every_s=1)
