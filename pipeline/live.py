@@ -239,6 +239,6 @@ class _Live(BaseTables):
         first = max(1, held[-1].ledgers.last - self._keep + 1)
         if 0 < first - held[0].ledgers.first < step:
             return
-        retention.trim(conn, first)
-        wanted = self._source.wanted
+        wanted = self._source.wanted  # from here on less is, for a trim that breaks off may have let go of some
         self._source = replace(self._source, wanted=LedgerRange(max(first, wanted.first), wanted.last))
+        retention.trim(conn, first)
