@@ -14,6 +14,7 @@ import termios
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 PROGRAM = Path(sys.executable).with_name("ledgerfill")
@@ -149,20 +150,22 @@ def test_closed_terminal_ends_a_run_in_order(lake: Path, environment: dict[str, 
     """Who closes the terminal gets exit code 129 and a report, as after any other signal."""
     report = tmp_path / "report.json"
     leader, follower = pty.openpty()
-    running = subprocess.Popen(
-        command(lake, "--chunk-ledgers", "1", "--report", str(report)),
-        env=environment,
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(follower)
-    seen = b""
-    while b"committing" not in seen:
-        seen += os.read(leader, 65536)
-    os.close(leader)
+    with psycopg.connect(environment["LEDGERFILL_DATABASE"]) as held:
+        held.execute("LOCK TABLE ledgerfill.backfill_chunks IN EXCLUSIVE MODE")  # so it has not ended before
+        running = subprocess.Popen(
+            command(lake, "--chunk-ledgers", "1", "--report", str(report)),
+            env=environment,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(follower)
+        seen = b""
+        while b"committing" not in seen:
+            seen += os.read(leader, 65536)
+        os.close(leader)
     assert running.wait(30) == 129
     written = json.loads(report.read_text())
     assert (written["outcome"], written["exit_code"]) == ("interrupted", 129)
