@@ -1,6 +1,7 @@
 """Races of live ingestion and migrations on one cursor: each ledger is written once, and what they leave is right.
 
-With LEDGERFILL_TEST_RACE_LEDGERS=2000 they are long: ten minutes, half of them for the fold.
+With LEDGERFILL_TEST_RACE_SEEDS=20 and LEDGERFILL_TEST_RACE_LEDGERS=2000 they are long: ten minutes, half of them for
+the fold.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from racing import SEP41, SEP50, Race
 from stores import held
 from test_token_lakes import STATE, truth
 
-SEEDS = int(os.environ.get("LEDGERFILL_TEST_RACE_SEEDS", "12"))
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_RACE_SEEDS", "9"))
 LEDGERS = int(os.environ.get("LEDGERFILL_TEST_RACE_LEDGERS", "300"))
 BEFORE, LAST = LEDGERS // 5, LEDGERS + 1  # newest ledger of the store before a race, and of the lake after it
 SIDE_BY_SIDE = 3  # a race mostly waits
