@@ -117,7 +117,7 @@ def _silence() -> None:
 def _explain(error: Exception, tokens: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from pipeline.errors import BackfillError
+    from pipeline.errors import BackfillError, first_line
 
     if isinstance(error, CycloptsError):
         text = str(error).rstrip(".")
@@ -128,7 +128,7 @@ def _explain(error: Exception, tokens: list[str]) -> int:
     if "--debug" in tokens or os.environ.get("LEDGERFILL_DEBUG", "").lower() not in ("", "0", "false", "no"):
         _show_traceback(error)
     if _is_postgresql(error):
-        return _complain(f"PostgreSQL failed: {str(error).splitlines()[0]} (--debug shows where)", FAILED)
+        return _complain(f"PostgreSQL failed: {first_line(error)} (--debug shows where)", FAILED)
     return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", FAILED)
 
 

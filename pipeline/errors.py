@@ -8,6 +8,11 @@ from signal import SIGINT
 from workers.messages import Failure, LedgerRange
 
 
+def first_line(error: BaseException | None) -> str:
+    """Return the first line of what an error says, or its type: PostgreSQL's go on with positions and hints."""
+    return next(iter(str(error).splitlines()), type(error).__name__).strip()
+
+
 class BackfillError(Exception):
     """A run that did not succeed: `exit_code` 1."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from pipeline.errors import first_line
 from pipeline.progress.pace import Pace, head
 from pipeline.progress.printable import printable
 from pipeline.progress.units import plural
@@ -127,7 +128,7 @@ class Scribe:
                 self._write()
                 failures = 0
             except Exception as error:  # the outermost door of this thread: the run goes on without a history
-                self._trouble = next(iter(str(error).splitlines()), type(error).__name__)
+                self._trouble = first_line(error)
                 failures += 1
                 self._disconnect()
         self._disconnect()

@@ -17,7 +17,7 @@ import psycopg
 from pipeline.account import Account
 from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.config import JobSettings
-from pipeline.errors import BackfillError, Interrupted
+from pipeline.errors import BackfillError, Interrupted, first_line
 from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import make_plan
 from pipeline.progress import report_json
@@ -194,7 +194,7 @@ class Job(ABC):
                 books.end_run(conn, this, outcome=report.outcome, error=error, report=document)
                 return report
         except (BackfillError, psycopg.Error) as lost:
-            reason = next(iter(str(lost).splitlines()), type(lost).__name__)
+            reason = first_line(lost)
             logger.warning("how the run ended could not be written down: %s", reason)
             unknown = BackfillError(f"the run ended well, but that could not be written down: {reason}")
             finish = finish if finish.error else Finish("failed", unknown)

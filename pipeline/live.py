@@ -21,7 +21,7 @@ from pipeline.account import Account
 from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.classification import Classifier
 from pipeline.config import LiveSettings
-from pipeline.errors import BackfillError, CursorTaken, HandedOff, Refused
+from pipeline.errors import BackfillError, CursorTaken, HandedOff, Refused, first_line
 from pipeline.events import Ended, Grown
 from pipeline.follower import Silence
 from pipeline.job import BaseTables, account_of
@@ -210,7 +210,7 @@ class _Live(BaseTables):
                 below = stretches.hashes(conn, [self._tip]).get(self._tip) if newest > self._tip else None
                 self._trim(conn, step=1 if newest <= self._tip else _TRIM_LEDGERS)
         except (SourceError, BackfillError, psycopg.Error) as error:  # who commits waits for the database, and says so
-            why = f"cannot look for the next ledger: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            why = f"cannot look for the next ledger: {first_line(error)}"
             if not may_pass(error):
                 raise BackfillError(why) from error
             self._silence.troubled(why)

@@ -19,7 +19,7 @@ from pipeline import source
 from pipeline.account import Account
 from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.config import MigrateSettings
-from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused
+from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused, first_line
 from pipeline.events import Ended, Grown
 from pipeline.follower import Silence
 from pipeline.job import Job, account_of
@@ -149,7 +149,7 @@ class _Migration(Job):
                 with attempt, closing(self._database.connect()) as conn:
                     cursors.say(conn, self.protocol_ids, self._kind, status)
         except (BackfillError, psycopg.Error) as error:  # the lesser trouble
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = first_line(error)
             logger.warning("how far the protocols are could not be written down: %s", reason)
 
     def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
@@ -210,7 +210,7 @@ class _Migration(Job):
                     )
             self._silence.ended()
         except (BackfillError, psycopg.Error) as error:
-            why = f"cannot look for live ingestion: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            why = f"cannot look for live ingestion: {first_line(error)}"
             if not may_pass(error):
                 raise BackfillError(why) from error
             self._silence.troubled(why)

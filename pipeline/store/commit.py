@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
-from pipeline.errors import CommitRefused, Refused, Unclassified
+from pipeline.errors import CommitRefused, Refused, Unclassified, first_line
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
@@ -92,7 +92,7 @@ class Committer:
         try:
             return self._until_answered(chunk, turn)
         except psycopg.Error as error:
-            raise CommitRefused(chunk.ledgers, str(error).splitlines()[0]) from error
+            raise CommitRefused(chunk.ledgers, first_line(error)) from error
         except OSError as error:  # somebody has removed the file of its rows
             place = f"its rows in {error.filename}: " if error.filename else ""
             raise CommitRefused(chunk.ledgers, f"{place}{error.strerror}") from error
@@ -134,7 +134,7 @@ class Committer:
             try:
                 swap.write_ahead(self._conn)
             except psycopg.errors.UniqueViolation as error:
-                raise RowsThere(str(error).splitlines()[0]) from error
+                raise RowsThere(first_line(error)) from error
             copy_s = time.monotonic() - start
             turn()
             swap.carry_out(self._conn, self._epoch)
@@ -183,7 +183,7 @@ def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
             rows[section.table] = copy(conn, into, section, chunk)
         except psycopg.errors.UniqueViolation as error:
             # `ledgers` comes first and has its key all the time: what another transaction brings is waited for.
-            raise RowsThere(str(error).splitlines()[0]) from error
+            raise RowsThere(first_line(error)) from error
     return rows
 
 

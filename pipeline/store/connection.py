@@ -18,7 +18,7 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.errors import Refused
+from pipeline.errors import Refused, first_line
 from pipeline.store import queries, tls, version
 from pipeline.store.lookout import Lookout
 
@@ -123,7 +123,7 @@ def open_store(
     except psycopg.errors.InsufficientPrivilege as error:
         user = conn.info.user
         conn.close()
-        raise Refused(f"user {user} may not use the store: {_first_line(error)}") from error
+        raise Refused(f"user {user} may not use the store: {first_line(error)}") from error
     except BaseException:
         conn.close()
         raise
@@ -179,7 +179,7 @@ def permitted() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
-        raise Refused(f"this user may not use the store: {_first_line(error)}") from error
+        raise Refused(f"this user may not use the store: {first_line(error)}") from error
 
 
 def cancel(conn: psycopg.Connection) -> None:
@@ -242,7 +242,7 @@ def _pooler(server: str) -> Refused:
 def _refusal(error: psycopg.Error, parameters: dict[str, str]) -> Refused:
     host = parameters.get("host") or parameters.get("hostaddr") or os.environ.get("PGHOST") or "its local socket"
     port = parameters.get("port") or os.environ.get("PGPORT") or "5432"
-    said = _PREFIX.sub("", _first_line(error))
+    said = _PREFIX.sub("", first_line(error))
     for secret in filter(None, (parameters.get("password"), parameters.get("sslpassword"))):
         said = said.replace(secret, "***")
     if "startup parameter" in said:
@@ -251,7 +251,3 @@ def _refusal(error: psycopg.Error, parameters: dict[str, str]) -> Refused:
     whose = "".join(f", {what} {name}" for what, name in names if name)
     text = f"cannot connect to PostgreSQL at {host}:{port}{whose}: {said}"
     return Refused(text) if _LASTING.search(said) else DatabaseUnreachable(text)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).strip()

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import psycopg
 
-from pipeline.errors import SegmentIncomplete
+from pipeline.errors import SegmentIncomplete, first_line
 from pipeline.segments import Segment
 from pipeline.store import locks, queries, segments
 from pipeline.store.books import Run
@@ -127,5 +127,5 @@ class Finisher:
 
 def _reason(error: psycopg.Error) -> str:
     """Return PostgreSQL's own words; of a row that is there twice also which."""
-    said = next(iter(str(error).splitlines()), type(error).__name__)
+    said = first_line(error)
     return f"{said}: {error.diag.message_detail}".rstrip(".") if error.diag.message_detail else said

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import tenacity
 
+from pipeline.errors import first_line
+
 logger = logging.getLogger(__name__)
 _WORD_S = 10.0  # between two log lines of one work
 
@@ -67,5 +69,5 @@ class Patience:
         if now >= self._next_word:
             self._next_word = now + _WORD_S
             error = state.outcome.exception() if state.outcome else None
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = first_line(error)
             logger.warning("connecting again to %s: %s", self._what, reason)

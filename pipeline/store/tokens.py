@@ -16,6 +16,7 @@ from workers.protocols import Protocol
 
 _SQL = queries.load("tokens")
 _EVENTS = {"SEP41": "sep41_events", "SEP50": "sep50_events"}  # sections that count what may be a token's
+_NOTHING = sql.SQL("")
 _UNLIKE = ("sep41_balances", "sep41_allowances", "sep50_tokens")  # whose sections have other columns than the table
 
 
@@ -77,15 +78,11 @@ def left_alone(conn: psycopg.Connection, protocol: Protocol, staged: Collection[
     section = _EVENTS.get(protocol.id, "")
     if section not in staged:
         return 0
-    before = _events(conn, section)
-    _sift(conn, protocol, section)
-    return before - _events(conn, section)
+    return sum(events for (events,) in _sift(conn, protocol, section, sql.SQL("RETURNING s.events")))
 
 
-def _events(conn: psycopg.Connection, section: str) -> int:
-    row = conn.execute(queries.template(_SQL["events"], {"staged": staging.table(section)})).fetchone()
-    return row[0] if row else 0
-
-
-def _sift(conn: psycopg.Connection, protocol: Protocol, section: str) -> None:
-    conn.execute(queries.template(_SQL["sift"], {"staged": staging.table(section)}), {"protocol_id": protocol.id})
+def _sift(
+    conn: psycopg.Connection, protocol: Protocol, section: str, returning: sql.Composable = _NOTHING
+) -> psycopg.Cursor:
+    names = {"staged": staging.table(section), "returning": returning}
+    return conn.execute(queries.template(_SQL["sift"], names), {"protocol_id": protocol.id})

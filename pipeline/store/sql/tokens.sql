@@ -19,10 +19,7 @@ others AS MATERIALIZED (
         WHERE w.protocol_id = p.id OR (ran.wasm_hash IS NULL AND p.claims_assets)))
 DELETE FROM pg_temp.{staged} s USING others o
 WHERE NOT s.certain AND s.contract_id = o.contract_id AND s.as_of = o.as_of
-
--- name: events
--- How many events there are.
-SELECT coalesce(sum(events), 0)::int8 FROM pg_temp.{staged}
+{returning}
 
 -- name: sep41_balances
 -- As the table of state has them.
