@@ -187,6 +187,13 @@ def make_lake(folder: Path, ledgers: int, *flags: str) -> Path:
     return folder
 
 
+def ended_well(program: Program, *arguments: object) -> str:
+    """Run a command that has to succeed, and return what it wrote."""
+    ended = program(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
 def wait_for_none(what: Callable[[], list[str]]) -> None:
     """Fail when `what` still returns something after the time in which everything must be gone."""
     deadline = time.monotonic() + GONE_S

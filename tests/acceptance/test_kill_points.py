@@ -22,7 +22,7 @@ import documented
 import psycopg
 import pytest
 from lakes import FIRST, LAST
-from program import Program
+from program import Program, ended_well
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from stores import KEYS, digests, held
 
@@ -121,11 +121,6 @@ def migrated(program: Program, lake: Path, last: int) -> None:
     source = ("--source", lake, *BOTH, "--until-tip")
     ended_well(program, "migrate", "history", *source)
     ended_well(program, "migrate", "current-state", *source, "--start-ledger", FIRST)
-
-
-def ended_well(program: Program, *arguments: object) -> None:
-    ended = program(*arguments)
-    assert ended.returncode == 0, ended.stderr
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import zstandard
 from growing import GrowingLake
-from lakes import CORE, FIRST, LAST, core_ledgers, key
-from program import Program, Running, job, wait_for
+from lakes import CORE, FIRST, LAST, core_ledgers
+from migrated import BOTH, CHANGES, HISTORY, STATE, cursor, fold, history_of, rows, state, statuses
+from program import Program, Running, ended_well, job, wait_for
 from stores import check, held
-from test_migrate import BOTH, CHANGES, HISTORY, STATE, cursor, ended_well, fold, rows, state, statuses
 
 CHUNKS = "SELECT c.first, c.last FROM ledgerfill.backfill_chunks c JOIN ledgerfill.backfill_runs r ON r.id = run_id"
 UNFINISHED = "SELECT step, why FROM ledgerfill.backfill_steps WHERE why LIKE '%may not be whole yet%'"
@@ -360,13 +359,6 @@ def test_it_begins_where_it_is_told(ledgerfill: Program, lake: GrowingLake):
 
 PARTS = "SELECT relname::text FROM pg_class WHERE relnamespace = 'ledgerfill'::regnamespace AND relname ~ '_[0-9]+$'"
 KEPT, BEGIN, END = 20, 65520, 65563  # from one segment of ledgers into the next
-
-
-def history_of(lake: Path, first: int, last: int) -> list[tuple[object, ...]]:
-    """Return what history these ledgers have by a serial fold."""
-    unpack = zstandard.ZstdDecompressor().stream_reader
-    objects = {ledger: (lake / key(ledger)).read_bytes() for ledger in range(first, last + 1)}
-    return fold({ledger: unpack(packed).read()[12:] for ledger, packed in objects.items()})[0]  # behind their heads
 
 
 @pytest.mark.parametrize("stuck_at", [None, 65525])

@@ -7,29 +7,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 import zstandard
 from lakes import CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, PUBNET, core_ledgers, key, mend, write_lake
-from program import Program, wait_for
+from migrated import BOTH, CHANGES, HISTORY, STATE, cursor, fold, rows, state, statuses
+from program import Program, ended_well, wait_for
 from psycopg.conninfo import conninfo_to_dict
-from stellar_sdk import xdr
-from token_books import ALLOWANCE, BALANCE, Books
 
 PUBLIC = "Public Global Stellar Network ; September 2015"
-STATE = ("migrate", "current-state")
-HISTORY = ("migrate", "history")
-BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
 STREAMS = ("core-9de975c631418bb4", "core-d1522d4667822bc2", "core-221f1cad327fb891", "core-fdce9caeb61c5f3a")
 CORE = STREAMS[0]
-Rows = list[tuple[Any, ...]]
-CHANGES = """
-    SELECT protocol_id, operation_id, change_index, contract_id, account, category, reason, amount, token_id,
-        counterparty, muxed_id, live_until_ledger
-    FROM ledgerfill.state_changes ORDER BY operation_id, change_index, protocol_id
-"""
 
 INDEXED = """
     SELECT (SELECT count(*) FROM pg_index WHERE indrelid = 'ledgerfill.state_changes_0'::regclass), indexed
@@ -39,52 +28,6 @@ UNINDEX = """
     DROP INDEX ledgerfill.state_changes_0_pkey, ledgerfill.state_changes_0_account_operation_id_idx;
     UPDATE ledgerfill.history_segments SET indexed = false;
 """
-
-
-def fold(ledgers: dict[int, bytes], passphrase: str = CORE_PASSPHRASE) -> tuple[Rows, Rows, Rows]:
-    """Return history, balances and allowances of these ledgers; every token in them is an asset's."""
-    books = Books(passphrase)
-    for raw in ledgers.values():
-        books.add(xdr.LedgerCloseMeta.from_xdr_bytes(raw))
-    changes = sorted((row[1:] for row in books.history["SEP41"] if row[0]), key=lambda row: row[1:3])
-    balances: dict[Any, tuple[int, int]] = {}
-    allowances: dict[Any, tuple[int, ...]] = {}
-    for _, operation, _, contract, account, category, _, amount, _, other, _, live_until in changes:
-        ledger = operation >> 32
-        if category == BALANCE:
-            balances[contract, account] = (balances.get((contract, account), (0, 0))[0] + amount, ledger)
-        if category == ALLOWANCE:
-            allowances[contract, account, other] = (amount, live_until, ledger)
-    return (
-        changes,
-        sorted((*who, *held) for who, held in balances.items() if held[0]),
-        sorted((*who, *held) for who, held in allowances.items() if held[0]),
-    )
-
-
-def rows(program: Program, query: str) -> Rows:
-    with psycopg.connect(program.database or "") as conn:
-        return [tuple(row) for row in conn.execute(query)]  # type: ignore[call-overload]
-
-
-def state(program: Program) -> tuple[Rows, Rows]:
-    names = ("sep41_balances", "sep41_allowances")
-    return tuple(rows(program, f"SELECT * FROM ledgerfill.{name} ORDER BY 1, 2, 3") for name in names)  # type: ignore
-
-
-def cursor(program: Program, kind: str = "current_state", protocol: str = "SEP41") -> int:
-    found = rows(program, f"SELECT value FROM ledgerfill.ingest_store WHERE key = 'protocol_{protocol}_{kind}_cursor'")
-    return found[0][0] if found else 0
-
-
-def statuses(program: Program, kind: str = "current_state") -> list[str]:
-    return [row[0] for row in rows(program, f"SELECT {kind}_migration_status FROM ledgerfill.protocols ORDER BY id")]
-
-
-def ended_well(program: Program, *arguments: object) -> str:
-    ended = program(*arguments)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 @pytest.fixture

@@ -14,19 +14,16 @@ import pytest
 import zstandard
 from growing import GrowingLake
 from lakes import core_ledgers
-from program import Program, wait_for
-from stellar_sdk import scval, xdr
+from migrated import cursor, fold
+from points_fold import REASONS, Points
+from program import Program, ended_well, wait_for
+from stellar_sdk import xdr
 from stores import held
-from test_migrate import fold
 from test_token_lakes import truth as lines
-from token_books import Holder, events_of, read
-from token_rules import entries
 
 LEDGERS, FIRST = 60, 2
 POINTS = ("--protocol-id", "POINTS")
 STATE, HISTORY = ("migrate", "current-state"), ("migrate", "history")
-REASONS = {"transfer": 1, "mint": 2, "burn": 3}
-WHOLE = {"u32", "i32", "u64", "i64", "u128", "i128"}
 Rows = list[tuple[Any, ...]]
 MADE = {
     "state_changes": """
@@ -48,83 +45,16 @@ OWNERSHIPS = """
 """
 
 
-class Points:
-    """What contracts whose code has `burnFrom` tell, ledger by ledger, on stellar-sdk."""
-
-    def __init__(self) -> None:
-        """Know nothing."""
-        self.codes: set[bytes] = set()
-        self.runs: dict[bytes, bytes | None] = {}
-        self.changes: Rows = []
-        self.held: dict[tuple[bytes, bytes], tuple[int, int]] = {}
-        self.admins: dict[bytes, tuple[bytes, int]] = {}
-
-    def add(self, ledger: xdr.LedgerCloseMeta) -> None:
-        """Take down what runs from this ledger on, then what it tells."""
-        meta = ledger.v2
-        sequence = meta.ledger_header.header.ledger_seq.uint32
-        for entry in entries(meta):
-            code, held = entry.data.contract_code, entry.data.contract_data
-            if code and b"burnFrom" in code.code:
-                self.codes.add(code.hash.hash)
-            elif held and held.key.type == xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE:
-                wasm = held.val.instance.executable.wasm_hash
-                self.runs[held.contract.contract_id.contract_id.hash] = wasm.hash if wasm else None
-        for number, processed in enumerate(meta.tx_processing, 1):
-            code = processed.result.result.result.code
-            succeeded = code.name in ("txSUCCESS", "txFEE_BUMP_INNER_SUCCESS")
-            for operation, index, event in events_of(processed.tx_apply_processing, succeeded):
-                contract = event.contract_id.contract_id.hash if event.contract_id else None
-                if operation and event.type == xdr.ContractEventType.CONTRACT and self.runs.get(contract) in self.codes:
-                    self._tell(sequence << 32 | number << 12 | operation, index, contract, event.body.v0)
-
-    def _tell(self, operation: int, index: int, contract: bytes, told: xdr.ContractEventV0) -> None:
-        name, *who = (read(topic).held for topic in told.topics)
-        data, ledger = read(told.data), operation >> 32
-        amount = whole(data.held.get("amount", data).xdr if isinstance(data.held, dict) else data.xdr)
-        if told.topics[0].type != xdr.SCValType.SCV_SYMBOL or not who or not isinstance(who[0], Holder):
-            return
-        if name == "set_admin" and len(who) == 1 and isinstance(data.held, Holder):
-            self.admins[contract] = (data.held.address, ledger)
-        sides = {"transfer": [(0, -1), (1, 1)], "mint": [(0, 1)], "burn": [(0, -1)]}.get(str(name), [])
-        if amount is None or amount < 0 or len(who) != max(len(sides), 1) or not isinstance(who[-1], Holder):
-            return
-        for side, sign in sides:
-            account = who[side].address
-            self.changes.append((operation, 2 * index + side, contract, account, 1, REASONS[name], sign * amount))
-            old = self.held.get((contract, account), (0, 0))[0]
-            self.held[contract, account] = (old + sign * amount, ledger)
-
-    def rows(self) -> dict[str, Rows]:
-        """Return the rows of each table in its order."""
-        return {
-            "state_changes": sorted(self.changes),
-            "points_held": sorted((*key, *held) for key, held in self.held.items() if held[0]),
-            "points_admins": sorted((contract, *admin) for contract, admin in self.admins.items()),
-        }
-
-
-def whole(value: bytes) -> int | None:
-    held = xdr.SCVal.from_xdr_bytes(value)
-    return scval.to_native(held) if held.type.name.removeprefix("SCV_").lower() in WHOLE else None
-
-
 def found(program: Program) -> dict[str, Rows]:
     with psycopg.connect(program.database or "") as conn:
         return {name: [tuple(row) for row in conn.execute(query)] for name, query in MADE.items()}  # type: ignore[call-overload]
-
-
-def done(program: Program, *arguments: object) -> str:
-    ended = program(*arguments)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokens")
     program = Program(folder / "home", None)
-    done(program, "lake", "make", folder / "lake", "--ledgers", LEDGERS, "--shape", "tokens")
+    ended_well(program, "lake", "make", folder / "lake", "--ledgers", LEDGERS, "--shape", "tokens")
     return folder / "lake"
 
 
@@ -147,8 +77,8 @@ def plugged(ledgerfill: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def filled(plugged: Program, lake: Path) -> Program:
     """A store with the ledgers of the lake, and the protocol set up."""
-    done(plugged, "backfill", "--source", lake, "--start-ledger", FIRST)
-    done(plugged, "setup", *POINTS)
+    ended_well(plugged, "backfill", "--source", lake, "--start-ledger", FIRST)
+    ended_well(plugged, "setup", *POINTS)
     return plugged
 
 
@@ -158,9 +88,9 @@ def test_history_and_state_are_those_of_a_plain_fold(
 ) -> None:
     """Every change, sum and last value is what reading the ledgers one by one gives, however they are cut."""
     flags = ("--source", lake, *POINTS, "--until-tip", "--workers", 2, "--chunk-ledgers", chunk_ledgers)
-    told = done(filled, *STATE, *flags, "--start-ledger", FIRST)
+    told = ended_well(filled, *STATE, *flags, "--start-ledger", FIRST)
     assert re.search(r"rows       [\d,]+: [\d,]+ points_held, [\d,]+ points_admins$", told, re.MULTILINE)
-    done(filled, *HISTORY, *flags)
+    ended_well(filled, *HISTORY, *flags)
     assert min(len(rows) for rows in truth.values()) > 1
     assert found(filled) == truth
 
@@ -172,20 +102,16 @@ def test_kills_change_no_row(filled: Program, lake: Path, truth: dict[str, Rows]
     command += ["--start-ledger", FIRST] if kind == "current_state" else []
     for reached in (1, 15, 30, 45):
         running = filled.start(*command, "--chunk-ledgers", 1, "--workers", 2, "--connections", 2)
-        wait_for(lambda reached=reached, running=running: cursor(filled, kind) >= reached or running.ended(), every_s=0)
+        wait_for(
+            lambda reached=reached, running=running: cursor(filled, kind, "POINTS") >= reached or running.ended(),
+            every_s=0,
+        )
         running.send(signal.SIGKILL)
         running.process.communicate()
-    assert cursor(filled, kind) < FIRST + LEDGERS - 1
-    done(filled, *command)
+    assert cursor(filled, kind, "POINTS") < FIRST + LEDGERS - 1
+    ended_well(filled, *command)
     names = ("state_changes",) if kind == "history" else ("points_held", "points_admins")
     assert {name: found(filled)[name] for name in names} == {name: truth[name] for name in names}
-
-
-def cursor(program: Program, kind: str) -> int:
-    with psycopg.connect(program.database or "") as conn:
-        query = "SELECT value FROM ledgerfill.ingest_store WHERE key = %s"
-        row = conn.execute(query, [f"protocol_POINTS_{kind}_cursor"]).fetchone()
-    return row[0] if row else 0
 
 
 BAD = 33
@@ -219,11 +145,11 @@ def test_a_plug_in_at_fault_is_named_and_nothing_of_its_chunk_is_kept(
     where = rf"gave up on ledgers 32-41 at attempt 1 on worker \d: plug-in POINTS failed at ledger {BAD}, event \d+ of "
     assert re.search(rf"{where}operation \d+: {re.escape(why)}$", ended.stderr, re.MULTILINE), ended.stderr
     assert why in report["error"]["message"]
-    assert cursor(filled, "current_state") == 31
+    assert cursor(filled, "current_state", "POINTS") == 31
     kept = found(filled)
     assert max(row[-1] for row in kept["points_held"]) <= 31
     module.write_text(documented.example())
-    done(filled, *command)
+    ended_well(filled, *command)
     assert found(filled) == truth | {"state_changes": []}
 
 
@@ -240,7 +166,7 @@ def test_two_that_claim_one_code_end_what_brings_it(
     backfill = ("backfill", "--source", lake, "--start-ledger", FIRST, "--chunk-ledgers", 10)
     site = str(tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", f"{site}:{other}")
-    done(plugged, "setup", *POINTS, "--protocol-id", "GREEDY")
+    ended_well(plugged, "setup", *POINTS, "--protocol-id", "GREEDY")
     faults = ("protocols GREEDY and POINTS both claim the contract code", "no plug-in for protocol GREEDY is installed")
     for path, why in zip((f"{site}:{other}", site), faults, strict=True):
         monkeypatch.setenv("PYTHONPATH", path)
@@ -251,26 +177,26 @@ def test_two_that_claim_one_code_end_what_brings_it(
             assert conn.execute("SELECT count(*) FROM ledgerfill.ledgers").fetchone() == (0,)
     with psycopg.connect(plugged.database or "") as conn:
         conn.execute(documented.taking_out("GREEDY"))
-    done(plugged, *backfill)
-    done(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
+    ended_well(plugged, *backfill)
+    ended_well(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
     assert found(plugged)["state_changes"] == truth["state_changes"]
     with psycopg.connect(plugged.database or "") as conn:
         conn.execute(documented.taking_out("POINTS"))
     assert found(plugged)["state_changes"] == []
-    done(plugged, "setup", *POINTS)
-    done(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
+    ended_well(plugged, "setup", *POINTS)
+    ended_well(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
     assert found(plugged)["state_changes"] == truth["state_changes"]
 
 
 def test_live_ingestion_goes_on_from_migrations(plugged: Program, lake: Path, truth: dict[str, Rows]) -> None:
     """What live ingestion writes of a plug-in behind its migrations is what these would have written."""
-    done(plugged, "backfill", "--source", lake, "--start-ledger", FIRST, "--end-ledger", 30)
-    done(plugged, "setup", *POINTS)
-    done(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
-    done(plugged, *STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST)
-    assert cursor(plugged, "history") == 30
-    done(plugged, "live", "--source", lake, "--until-tip")
-    assert cursor(plugged, "history") == cursor(plugged, "current_state") == FIRST + LEDGERS - 1
+    ended_well(plugged, "backfill", "--source", lake, "--start-ledger", FIRST, "--end-ledger", 30)
+    ended_well(plugged, "setup", *POINTS)
+    ended_well(plugged, *HISTORY, "--source", lake, *POINTS, "--until-tip")
+    ended_well(plugged, *STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST)
+    assert cursor(plugged, "history", "POINTS") == 30
+    ended_well(plugged, "live", "--source", lake, "--until-tip")
+    assert cursor(plugged, "history", "POINTS") == cursor(plugged, "current_state", "POINTS") == FIRST + LEDGERS - 1
     assert found(plugged) == truth
 
 
@@ -286,8 +212,8 @@ def test_a_plug_in_that_is_installed_meanwhile_is_taken_over(
     running = ledgerfill.start("live", "--source", growing, "--start-ledger", FIRST, "--workers", 1)
     wait_for(lambda: held(ledgerfill.database) == [(FIRST, 30)])
     monkeypatch.setenv("PYTHONPATH", str(documented.install(site)))
-    done(ledgerfill, "setup", *POINTS)
-    done(ledgerfill, *HISTORY, "--source", growing, *POINTS, "--until-tip")
+    ended_well(ledgerfill, "setup", *POINTS)
+    ended_well(ledgerfill, *HISTORY, "--source", growing, *POINTS, "--until-tip")
     time.sleep(2)  # in which it looks
     for part in site.iterdir():
         part.rename(here / part.name)
@@ -298,7 +224,7 @@ def test_a_plug_in_that_is_installed_meanwhile_is_taken_over(
         growing.reach(ledger)
         wait_for(lambda ledger=ledger: held(ledgerfill.database) == [(FIRST, ledger)])
     assert (ended := migration.result()).returncode == 0, ended.stderr
-    wait_for(lambda: cursor(ledgerfill, "history") == FIRST + LEDGERS - 1)
+    wait_for(lambda: cursor(ledgerfill, "history", "POINTS") == FIRST + LEDGERS - 1)
     running.send(signal.SIGTERM)
     lacks = "what protocols make of ledgers is not complete: no plug-in for protocol POINTS is installed"
     assert running.result().stderr.count(lacks) == 1
@@ -353,7 +279,7 @@ def test_a_table_that_is_gone_is_not_made_anew_behind_its_cursor(
 ) -> None:
     """An empty one would be said to hold what was before: it is refused until the state begins anew, by the page."""
     begin = (*STATE, "--source", lake, *POINTS, "--until-tip", "--start-ledger", FIRST)
-    done(filled, *begin)
+    ended_well(filled, *begin)
     with psycopg.connect(filled.database or "", autocommit=True) as conn:
         conn.execute("DROP TABLE ledgerfill.points_admins CASCADE")
         for command in (("setup",), begin):
@@ -365,8 +291,8 @@ def test_a_table_that_is_gone_is_not_made_anew_behind_its_cursor(
         assert refused.returncode == 2
         assert "table ledgerfill.points_held has rows, and the current state of POINTS has not begun" in refused.stderr
         conn.execute("DROP TABLE ledgerfill.points_held CASCADE")
-    done(filled, "setup")
-    done(filled, *begin)
+    ended_well(filled, "setup")
+    ended_well(filled, *begin)
     assert found(filled) == truth | {"state_changes": []}
 
 
@@ -375,15 +301,15 @@ def test_collectibles_in_python_are_those_in_rust(
 ) -> None:
     """The page's second plug-in, SEP-50 in Python, has the owners of the lake's books and the same rows."""
     monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site", documented.example(1))))
-    done(ledgerfill, "backfill", "--source", lake, "--start-ledger", FIRST)
+    ended_well(ledgerfill, "backfill", "--source", lake, "--start-ledger", FIRST)
     made = {}
     for protocol, table in (("ART", "art_tokens"), ("SEP50", "sep50_tokens")):
         with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
             conn.execute(ALONE)
         flags = ("--source", lake, "--protocol-id", protocol, "--until-tip", "--chunk-ledgers", 9)
-        done(ledgerfill, "setup", "--protocol-id", protocol)
-        done(ledgerfill, *STATE, *flags, "--start-ledger", FIRST)
-        done(ledgerfill, *HISTORY, *flags)
+        ended_well(ledgerfill, "setup", "--protocol-id", protocol)
+        ended_well(ledgerfill, *STATE, *flags, "--start-ledger", FIRST)
+        ended_well(ledgerfill, *HISTORY, *flags)
         with psycopg.connect(ledgerfill.database or "") as conn:
             query = f"SELECT contract_id, token_id, owner, last_ledger FROM ledgerfill.{table}"
             owners = conn.execute(query).fetchall()  # type: ignore[call-overload]
@@ -402,9 +328,9 @@ def test_assets_count_for_the_plug_in_that_claims_them(
     monkeypatch.setenv("PYTHONPATH", str(documented.install(tmp_path / "site", text)))
     flags = ("--source", core_lake, *POINTS, "--until-tip", "--chunk-ledgers", 5)
     for command in (("backfill", "--source", core_lake, "--start-ledger", FIRST), ("setup", *POINTS)):
-        done(ledgerfill, *command)
-    done(ledgerfill, *HISTORY, *flags)
-    done(ledgerfill, *STATE, *flags, "--start-ledger", FIRST)
+        ended_well(ledgerfill, *command)
+    ended_well(ledgerfill, *HISTORY, *flags)
+    ended_well(ledgerfill, *STATE, *flags, "--start-ledger", FIRST)
     every, *_ = fold(core_ledgers(shared))
     changes = [row[1:8] for row in every if row[6] in REASONS.values()]
     assert len(changes) > 10

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from program import Program
+from program import Program, ended_well
 
 LEDGERS = 60
 BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
@@ -53,14 +53,9 @@ def rows(program: Program, query: str) -> Rows:
         return {tuple(row) for row in conn.execute(query)}  # type: ignore[call-overload]
 
 
-def done(program: Program, *arguments: object) -> None:
-    ended = program(*arguments)
-    assert ended.returncode == 0, ended.stderr
-
-
 @pytest.fixture
 def lake(ledgerfill: Program, tmp_path: Path) -> Path:
-    done(ledgerfill, "lake", "make", tmp_path / "lake", "--ledgers", LEDGERS, "--shape", "tokens")
+    ended_well(ledgerfill, "lake", "make", tmp_path / "lake", "--ledgers", LEDGERS, "--shape", "tokens")
     return tmp_path / "lake"
 
 
@@ -71,7 +66,7 @@ def test_contracts_are_those_of_the_truth(ledgerfill: Program, lake: Path, first
     setup = ("setup", *BOTH)
     backfill = ("backfill", "--source", lake, "--start-ledger", 2, "--chunk-ledgers", chunk_ledgers, "--workers", 2)
     for command in (setup, backfill) if first == "setup" else (backfill, setup):
-        done(ledgerfill, *command)
+        ended_well(ledgerfill, *command)
     assert rows(ledgerfill, CONTRACTS) == truth(lake, "contract")
     codes = rows(ledgerfill, "SELECT wasm_hash, protocol_id FROM ledgerfill.protocol_wasms")
     assert sorted(protocol or "" for _, protocol in codes) == [""] * 5 + ["SEP41"] * 2 + ["SEP50"] * 2
@@ -81,8 +76,8 @@ def test_contracts_are_those_of_the_truth(ledgerfill: Program, lake: Path, first
 def test_current_state_is_that_of_the_truth(ledgerfill: Program, lake: Path, chunk_ledgers: int) -> None:
     """Every balance, allowance and owner is what the lake's own books say, and look-alikes are counted, however cut."""
     source = ("--source", lake, "--start-ledger", 2, "--chunk-ledgers", chunk_ledgers, "--workers", 2)
-    done(ledgerfill, "backfill", *source)
-    done(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, "backfill", *source)
+    ended_well(ledgerfill, "setup", *BOTH)
     _, state = ledgerfill.report("migrate", "current-state", *source, *BOTH, "--until-tip")
     for kind, query in STATE.items():
         assert rows(ledgerfill, query) == truth(lake, kind), kind
@@ -94,9 +89,9 @@ def test_current_state_is_that_of_the_truth(ledgerfill: Program, lake: Path, chu
 def test_live_ingestion_comes_to_the_truth_as_well(ledgerfill: Program, lake: Path) -> None:
     """With all gates open after the first ledger it writes what migrations would, and counts the same look-alikes."""
     source = ("--source", lake)
-    done(ledgerfill, "backfill", *source, "--start-ledger", 2, "--end-ledger", 2)
-    done(ledgerfill, "setup", *BOTH)
-    done(ledgerfill, "migrate", "current-state", *source, "--start-ledger", 2, *BOTH, "--until-tip")
+    ended_well(ledgerfill, "backfill", *source, "--start-ledger", 2, "--end-ledger", 2)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, "migrate", "current-state", *source, "--start-ledger", 2, *BOTH, "--until-tip")
     _, history = ledgerfill.report("migrate", "history", *source, *BOTH, "--until-tip")
     ended, live = ledgerfill.report("live", *source, "--until-tip")
     assert ended.returncode == 0, ended.stderr
@@ -109,12 +104,12 @@ def test_live_ingestion_comes_to_the_truth_as_well(ledgerfill: Program, lake: Pa
 def test_what_migrations_leave_out_is_said(ledgerfill: Program, lake: Path) -> None:
     """Ledgers below the beginning of a history, and contracts whose code is not known, are told by each migration."""
     backfill, history = ("backfill", "--source", lake), ("migrate", "history", "--source", lake, *BOTH, "--until-tip")
-    done(ledgerfill, *backfill, "--start-ledger", 40)
-    done(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *backfill, "--start-ledger", 40)
+    ended_well(ledgerfill, "setup", *BOTH)
     said = ledgerfill(*history).stderr
     assert "contracts run code that was never seen (" in said
     assert "the history of SEP" not in said
-    done(ledgerfill, *backfill, "--start-ledger", 2)
+    ended_well(ledgerfill, *backfill, "--start-ledger", 2)
     status = json.loads(ledgerfill("status", "--json").stdout)["protocols"][0]
     assert (status["id"], status["history_ledgers"], status["current_state_ledgers"]) == (
         "SEP41",
