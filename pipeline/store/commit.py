@@ -39,6 +39,14 @@ _TRIES_AT_ROWS = 20  # a stretch that others extend and merge all the time may b
 class RowsThere(Exception):
     """Rows with the keys of a chunk are in its segment: somebody, or this very commit, has brought them before."""
 
+    what = "rows of no stretch stand at their place"
+
+
+class RoomGone(Exception):
+    """A table of a chunk's segment is gone since it was made: retention drops it once everybody has passed it."""
+
+    what = "a table for them is gone"
+
 
 class Committer:
     """Commits chunks over one connection, and knows after it broke whether its last commit had landed.
@@ -109,18 +117,19 @@ class Committer:
         raise AssertionError("unreachable: the loop above returns or raises")
 
     def _once(self, chunk: ReadyChunk, swap: Swap, turn: Turn) -> Committed:
-        self._make_room(chunk, swap)
         for tries in count(1):
+            self._make_room(chunk, swap)
             try:
                 return Committed(chunk.ledgers, self._transact(chunk, swap, turn), swap.left_alone)
-            except (SwapLost, RowsThere) as lost:
+            except (SwapLost, RowsThere, RoomGone) as lost:
+                self._segment = None
                 turn()
                 if swap.explain(self._conn):
                     logger.info("ledgers %s had been committed: the acknowledgement was lost", chunk.ledgers)
                     rows = {each.table: each.rows for each in _rows(chunk)} | swap.merged
                     return Committed(chunk.ledgers, rows, swap.left_alone)
-                if isinstance(lost, RowsThere) and tries >= _TRIES_AT_ROWS:
-                    raise CommitRefused(chunk.ledgers, f"rows of no stretch stand at their place: {lost}") from lost
+                if isinstance(lost, RowsThere | RoomGone) and tries >= _TRIES_AT_ROWS:
+                    raise CommitRefused(chunk.ledgers, f"{lost.what}: {lost}") from lost
                 # Another run's stretch came to touch these ledgers, was merged with its neighbour or went away while it
                 # was looked at: nothing is lost by it.
                 logger.info("trying again to commit ledgers %s: a stretch beside them has changed", chunk.ledgers)
@@ -129,12 +138,15 @@ class Committer:
     def _transact(self, chunk: ReadyChunk, swap: Swap, turn: Turn) -> dict[str, int]:
         with self._conn.transaction():
             start = time.monotonic()
-            rows = copy_rows(self._conn, chunk)
-            staged = stage_rows(self._conn, chunk, swap)
             try:
+                rows = copy_rows(self._conn, chunk)
+                staged = stage_rows(self._conn, chunk, swap)
                 swap.write_ahead(self._conn)
             except psycopg.errors.UniqueViolation as error:
+                # Of rows, `ledgers` come first and have their key all the time: another transaction's are waited for.
                 raise RowsThere(first_line(error)) from error
+            except psycopg.errors.UndefinedTable as error:
+                raise RoomGone(first_line(error)) from error
             copy_s = time.monotonic() - start
             turn()
             swap.carry_out(self._conn, self._epoch)
@@ -178,12 +190,8 @@ def copy_rows(conn: psycopg.Connection, chunk: ReadyChunk) -> dict[str, int]:
     """Copy the rows of a chunk's file into its segment and return how many PostgreSQL counted in each table."""
     rows, segment = {}, Segment.of(chunk.ledgers.first)
     for section in _rows(chunk):
-        try:
-            into = queries.template(_SQL["copy"], {"part": sql.Identifier(segments.part(section.table, segment))})
-            rows[section.table] = copy(conn, into, section, chunk)
-        except psycopg.errors.UniqueViolation as error:
-            # `ledgers` comes first and has its key all the time: what another transaction brings is waited for.
-            raise RowsThere(first_line(error)) from error
+        into = queries.template(_SQL["copy"], {"part": sql.Identifier(segments.part(section.table, segment))})
+        rows[section.table] = copy(conn, into, section, chunk)
     return rows
 
 

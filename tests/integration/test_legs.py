@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
-from cursoring import changed, run_of
+from cursoring import changed, run_of, take_over
 from cutting_proxy import CuttingProxy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.errors import CursorTaken
+from pipeline.errors import CursorTaken, HandedOff
 from pipeline.plan import Gap
-from pipeline.store import cursors
+from pipeline.store import cursors, retention
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
 from pipeline.store.legs import Leg, LegSwap, next_leg
@@ -22,6 +24,10 @@ from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
 TOKEN = b"\2" * 32
+STRETCH = """
+    INSERT INTO ledgerfill.ledger_stretches
+    VALUES (66000, 70000, '\\x01', '\\x02', '\\x03', 'live', 1, 1, gen_random_uuid())
+"""
 HISTORY = Leg("history", (SEP41,), Gap(ledgers=LedgerRange(100, 129)))
 
 
@@ -64,6 +70,37 @@ def test_changes_of_another_run_are_told_apart(store: str, conn: psycopg.Connect
     assert written(conn) == list(range(100, 105))
     for each in (first, second):
         each.close()
+
+
+@pytest.fixture
+def passed(conn: psycopg.Connection, run: Run, tmp_path: Path, store: str) -> Iterator[Committer]:
+    """Return a committer at work in a segment of which nothing is kept any more, and whose history is dropped."""
+    connect = partial(psycopg.connect, store, autocommit=True)
+    with closing(Committer(connect, run, swap=partial(LegSwap, leg=HISTORY))) as committer:
+        committer.commit(changed(tmp_path, 100, 104))
+        conn.execute(STRETCH)
+        yield committer
+
+
+def test_a_partition_that_was_dropped_behind_live_ingestion_is_a_handoff(conn, passed: Committer, tmp_path: Path):
+    """Live ingestion has gone on to another segment, and retention dropped this one: there is nothing left to do."""
+    live, own = run_of(conn, "live"), [cursors.key("SEP41", "history")]
+    assert take_over(conn, live, 105, own) == own
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 70000")
+    retention.trim(conn, 66_000)
+    with pytest.raises(HandedOff):
+        passed.commit(changed(tmp_path, 105, 106))
+    assert written(conn) == []
+
+
+def test_a_partition_that_was_dropped_is_made_again_where_it_is_needed(conn, passed: Committer, tmp_path: Path):
+    """The cursor of an open migration keeps its partition; where it went all the same, rows find a new one."""
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 70000")
+    retention.trim(conn, 66_000)
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 104")
+    conn.execute("DELETE FROM ledgerfill.ledger_stretches")
+    assert passed.commit(changed(tmp_path, 105, 106)).rows == {"state_changes": 2}
+    assert written(conn) == [105, 106]
 
 
 def test_what_is_certain_goes_ahead_and_the_rest_is_asked_for(store: str, conn, run: Run, tmp_path: Path):
