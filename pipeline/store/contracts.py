@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from pipeline.errors import Unclassified
 from pipeline.store import queries, staging
 from workers.messages import CONTRACTS
 
@@ -61,11 +62,10 @@ def merge(conn: psycopg.Connection, staged: Iterable[str], since: int, classifie
     """
     if SPECS in staged:
         conn.execute(_SQL["share"])
-        new = conn.execute(_SQL["merge_specs"]).fetchall()
-        if new:
-            _claim(conn, new, classifier)
-    if INSTANCES in staged:
+    if INSTANCES in staged:  # before code: what is wrong with that names who runs it
         conn.execute(_SQL["merge_instances"], {"since": since})
+    if SPECS in staged and (new := conn.execute(_SQL["merge_specs"]).fetchall()):
+        _claim(conn, new, classifier)
 
 
 def set_up(conn: psycopg.Connection) -> list[Protocol]:
@@ -83,7 +83,7 @@ def add(conn: psycopg.Connection, ids: Sequence[str], classifier: Classifier) ->
         rows = {name: {"id": name, "claims_assets": classifier.claims_assets(name)} for name in ids}
         new = [name for name, row in rows.items() if conn.execute(_SQL["add"], row).rowcount]
         for wasm_hash, spec, owner in conn.execute(_SQL["claimed"]).fetchall() if new else ():
-            classifier.verdict(wasm_hash, spec, new, owner=owner)
+            _verdict(conn, (wasm_hash, spec), new, classifier, owner=owner)
         _claim(conn, conn.execute(_SQL["unclaimed"]).fetchall(), classifier)
 
 
@@ -106,6 +106,20 @@ def unseen(conn: psycopg.Connection) -> tuple[int, int]:
 
 def _claim(conn: psycopg.Connection, specs: Iterable[Spec], classifier: Classifier) -> None:
     ids = [protocol.id for protocol in set_up(conn)]
-    for wasm_hash, spec in specs:
-        if protocol := classifier.verdict(wasm_hash, spec, ids):
-            conn.execute(_SQL["claim"], {"wasm_hash": wasm_hash, "protocol_id": protocol})
+    for code in specs:
+        if protocol := _verdict(conn, code, ids, classifier):
+            conn.execute(_SQL["claim"], {"wasm_hash": code[0], "protocol_id": protocol})
+
+
+def _verdict(
+    conn: psycopg.Connection, code: Spec, ids: Sequence[str], classifier: Classifier, *, owner: str | None = None
+) -> str | None:
+    """Return what `Classifier.verdict` does; what it raises names the ledger, where a contract is known to run it."""
+    try:
+        return classifier.verdict(*code, ids, owner=owner)
+    except Unclassified as error:
+        seen = conn.execute(_SQL["seen"], {"wasm_hash": code[0]}).fetchone()
+        if seen is None:
+            raise
+        contract, ledger = seen
+        raise Unclassified(f"{error}; contract {contract} runs it from ledger {ledger} on") from error

@@ -156,7 +156,7 @@ def test_a_plug_in_at_fault_is_named_and_nothing_of_its_chunk_is_kept(
 def test_two_that_claim_one_code_end_what_brings_it(
     plugged: Program, lake: Path, truth: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledgers, both protocols and the code are named, nothing of the chunk is kept; without one of them it goes on.
+    """The ledger, both protocols and the code are named, nothing of the chunk is kept; without one of them it goes on.
 
     So it is where the plug-in of a protocol that is set up is gone. The page on operating says how to take one out.
     """
@@ -173,6 +173,8 @@ def test_two_that_claim_one_code_end_what_brings_it(
         ended = plugged(*backfill)
         assert ended.returncode == 1
         assert f"ledgerfill: cannot commit ledgers 2-11: {why}" in ended.stderr
+        where = re.search(r"; contract C[A-Z2-7]{55} runs it from ledger \d+ on\n", ended.stderr)
+        assert ("claim" in why) == (where is not None)
         with psycopg.connect(plugged.database or "", autocommit=True) as conn:
             assert conn.execute("SELECT count(*) FROM ledgerfill.ledgers").fetchone() == (0,)
     with psycopg.connect(plugged.database or "") as conn:

@@ -23,10 +23,16 @@ Seen = tuple[bytes, int, bytes | None]  # contract, ledger, code
 SPECS = [(W1, b"one"), (W2, b"two"), (W3, None)]
 
 
-def merge(conn: psycopg.Connection, seen: Sequence[Seen], specs: Sequence[contracts.Spec] = (), since: int = 1) -> None:
+def merge(
+    conn: psycopg.Connection,
+    seen: Sequence[Seen],
+    specs: Sequence[contracts.Spec] = (),
+    since: int = 1,
+    classifier: Classifier | None = None,
+) -> None:
     with conn.transaction():
         contracts.stage(conn, specs, [(*each, None) for each in seen])
-        contracts.merge(conn, contracts.STAGED, since, Classifier({}))
+        contracts.merge(conn, contracts.STAGED, since, classifier or Classifier({}))
 
 
 def held(conn: psycopg.Connection) -> list[Seen]:
@@ -152,6 +158,13 @@ def protocol(name: str, function: str, *, claims_assets: bool = False) -> Protoc
     )
 
 
+def broken(name: str) -> Protocol:
+    """Return a protocol that fails at each code."""
+    failing = protocol(name, "x")
+    object.__setattr__(failing, "claims", lambda functions: functions["absent"])
+    return failing
+
+
 RED, BLUE = protocol("RED", "paint_red", claims_assets=True), protocol("BLUE", "paint_blue")
 KNOWN = Classifier({"RED": RED, "BLUE": BLUE})
 PAINTS = [(W1, spec("paint_red")), (W2, spec("hello", "paint_blue")), (W3, spec("hello"))]
@@ -218,13 +231,24 @@ def test_a_protocol_that_claims_what_another_has_is_named(conn: psycopg.Connecti
 
 def test_a_plugin_that_fails_is_named(conn: psycopg.Connection):
     """So are the code and the error; the code is not there then, and comes again."""
-    broken = protocol("BROKEN", "x")
-    object.__setattr__(broken, "claims", lambda functions: functions["absent"])
-    contracts.add(conn, ["BROKEN"], Classifier({"BROKEN": broken}))
+    only = Classifier({"BROKEN": broken("BROKEN")})
+    contracts.add(conn, ["BROKEN"], only)
     message = f"the plug-in of protocol BROKEN failed at the contract code {W1.hex()}: KeyError: 'absent'"
     with pytest.raises(BackfillError, match=message):
-        bring(conn, PAINTS, Classifier({"BROKEN": broken}))
+        bring(conn, PAINTS, only)
     assert claimed(conn) == {}
+
+
+def test_the_ledger_of_a_clash_is_named(conn: psycopg.Connection):
+    """So is the contract that is known to run such a code first, as it comes and as a protocol is set up."""
+    contracts.add(conn, ["RED"], KNOWN)
+    seen = "; contract CAAAAAAA[A-Z2-7]* runs it from ledger 7 on$"
+    with pytest.raises(BackfillError, match=f"failed at the contract code {W1.hex()}: KeyError: 'absent'{seen}"):
+        merge(conn, [(B, 9, W1), (A, 7, W1)], PAINTS, classifier=Classifier({"RED": broken("RED")}))
+    merge(conn, [(B, 9, W1), (A, 7, W1)], PAINTS, classifier=KNOWN)
+    greedy = Classifier({"RED": RED, "GREEDY": protocol("GREEDY", "paint_red")})
+    with pytest.raises(BackfillError, match=f"RED and GREEDY both claim the contract code {W1.hex()}{seen}"):
+        contracts.add(conn, ["GREEDY"], greedy)
 
 
 def test_a_protocol_without_its_plugin_is_refused(conn: psycopg.Connection):

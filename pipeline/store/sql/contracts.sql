@@ -60,6 +60,11 @@ SELECT wasm_hash, spec, protocol_id FROM ledgerfill.protocol_wasms WHERE protoco
 -- The verdict.
 UPDATE ledgerfill.protocol_wasms SET protocol_id = %(protocol_id)s WHERE wasm_hash = %(wasm_hash)s
 
+-- name: seen
+-- The contract that is known to run a code first, and from which ledger on.
+SELECT ledgerfill.strkey('\x10'::bytea || contract_id), from_ledger -- its version byte (SEP-23)
+FROM ledgerfill.contract_instances WHERE wasm_hash = %(wasm_hash)s ORDER BY from_ledger, contract_id LIMIT 1
+
 -- name: counts
 -- Codes and contracts of each protocol; contracts by what they run last.
 SELECT p.id,
