@@ -92,6 +92,7 @@ class Attempt:
     since: float  # when it began, or when it was the worker's turn to
     in_work: bool = False  # and not queued behind another
     suspected: bool = False
+    doing: str = ""  # what its worker says that it is at, as messages have it behind what became of it
 
     @property
     def superseded(self) -> bool:

@@ -233,7 +233,7 @@ class Coordinator:
                 self._discard(attempt.path)
             elif place == 0:
                 attempt.chunk.deaths += died
-                self._failed(attempt, Failure(reason=reason, transient=True), now)
+                self._failed(attempt, Failure(reason=reason + attempt.doing, transient=True), now)
             else:
                 self._take_back(attempt, now, now)
 

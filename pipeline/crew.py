@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from pipeline.chunk import Attempt, Chunk, ChunkState
-from workers.messages import ChunkStarted, Ready, Task, WorkerMessage
+from workers.messages import ChunkStarted, PlugInCalled, Ready, Task, WorkerMessage
 
 TASKS_A_WORKER = 2  # one in work, one to read ahead for
 
@@ -76,6 +76,9 @@ class Crew:
         """Take in what a worker says of itself; what it has done is for `answered`."""
         if isinstance(message, ChunkStarted):
             self.began(message.token, now)
+        elif isinstance(message, PlugInCalled):
+            if attempt := self._attempts.get(message.token):
+                attempt.doing = f" while plug-in {message.plug_in} was at work"
         elif isinstance(message, Ready):
             self.ready(number)
 

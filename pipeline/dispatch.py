@@ -42,7 +42,7 @@ class Dispatcher:
             if attempt and not attempt.suspected and worker.has(self._window.head) and self._is_late(attempt, now):
                 attempt.suspected = True
                 end = f"the worker is killed after {self._deadline(attempt)}"
-                yield note("suspect", attempt, now, f"no result yet, everything waits for it; {end}")
+                yield note("suspect", attempt, now, f"no result yet{attempt.doing}, everything waits for it; {end}")
 
     def hand_out(self, most: int, now: float) -> Iterator[Action]:
         """Give `most` workers the head's hedge, then chunk after chunk; who is still idle hedges what else is late."""

@@ -27,6 +27,7 @@ from workers.messages import (
     ChunkStarted,
     Failure,
     LedgerRange,
+    PlugInCalled,
     Ready,
     Section,
     Task,
@@ -136,11 +137,12 @@ class Worker:
         has_rows = self._decoder.tables or self._plug_ins
         with _rows_file(task.path) if has_rows else contextlib.nullcontext(_NO_FILE) as fd:
             done = self._decoder.chunk(task.ledgers.first, last, read.objects, fd, framed=self._source.framed)
-            return done, [*done.sections, *self._write(done, fd)]
+            return done, [*done.sections, *self._write(task, done, fd)]
 
-    def _write(self, done: Chunk, fd: int) -> Iterator[tuple[str, int, int, int]]:
+    def _write(self, task: Task, done: Chunk, fd: int) -> Iterator[tuple[str, int, int, int]]:
         """Write the sections that plug-ins make behind those of the decoder."""
         for plug_in, calls in zip(self._plug_ins, done.events, strict=True):
+            self._say(PlugInCalled(token=task.token, plug_in=plug_in.id))
             began = time.monotonic_ns()
             made = plug_in.sections(calls)
             done.nanoseconds["encode"] += time.monotonic_ns() - began

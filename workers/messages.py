@@ -143,6 +143,14 @@ class ChunkStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlugInCalled:
+    """A plug-in is about to make rows of a chunk: whatever ends the worker from here on may be its fault."""
+
+    token: int
+    plug_in: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkDone:
     """The end of an attempt: the sound first part of the chunk, and the failure that ended it early, if any.
 
@@ -172,4 +180,4 @@ class ChunkDone:
         return sum(section.length for section in self.sections)
 
 
-WorkerMessage = Ready | ChunkStarted | ChunkDone
+WorkerMessage = Ready | ChunkStarted | PlugInCalled | ChunkDone

@@ -263,6 +263,26 @@ def test_a_process_that_a_plug_in_leaves_behind_does_not_hold_up_the_end(
     assert found(filled)["state_changes"] == truth["state_changes"]
 
 
+@pytest.mark.parametrize(
+    ("does", "why"),
+    [
+        ("os._exit(7)", "poison, 3 workers died of it, the last: worker died: exited with code 7"),
+        ("time.sleep(1000)", "no result after 1 s"),
+    ],
+)
+def test_a_plug_in_that_ends_its_worker_is_named(
+    filled: Program, lake: Path, tmp_path: Path, does: str, why: str
+) -> None:
+    """Whatever ends a worker within a plug-in, or keeps it there, the ledger is found and the plug-in named."""
+    head = "def rows(events: Events) -> Rows:\n"
+    stops = f"    import os, time\n    if 30 in events.ledger.to_pylist():\n        {does}\n"
+    (tmp_path / "site/my_package/points.py").write_text(documented.example().replace(head, head + stops))
+    quick = ("--stall-floor", "1", "--stall-ceiling", "1", "--fetch-timeout", "1", "--chunk-ledgers", 4)
+    ended = filled(*HISTORY, "--source", lake, *POINTS, "--until-tip", *quick)
+    assert ended.returncode == 1
+    assert re.search(rf"gave up on ledger 30 at .*: {why}.* while plug-in POINTS was at work", ended.stderr)
+
+
 def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp_path: Path) -> None:
     """A declaration alone can be set up, and not migrated, nor what it does not declare: it is said what is missing."""
     module = tmp_path / "site/my_package/points.py"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from by_hand import CORRUPT, RESET, Run, commits, handed_out, hash_of, of, steps
 
-from pipeline.actions import Action, Commit, Discard, Finish, KillWorker, StartWorker
+from pipeline.actions import Action, Commit, Discard, Finish, KillWorker, Note, StartWorker
 from pipeline.bounds import CoordinatorConfig
 from pipeline.chunk import ChunkState
 from pipeline.events import FromWorker, WorkerDied
 from pipeline.plan import Gap
-from workers.messages import ChunkStarted, LedgerRange
+from workers.messages import ChunkStarted, LedgerRange, PlugInCalled
 
 
 def test_a_whole_run():
@@ -253,6 +253,18 @@ def test_a_dead_worker_loses_what_it_had():
     run.tick(1)
     assert handed_out(run.all)[-2:] == ["11-20 to 2", "1-10 to 2"]
     assert {task.ledgers.first: task.attempt for task in run.tasks.values()} == {1: 2, 11: 1}
+
+
+@pytest.mark.parametrize("what", ["worker died: killed by SIGKILL", "no result after 60 s, worker killed"])
+def test_the_plug_in_that_a_worker_was_at_is_named(what: str):
+    """A worker that dies or hangs within a plug-in says no more: what it was at is part of the reason."""
+    run = Run((1, 10), workers=1)
+    run.up(1)
+    run.tell(FromWorker(1, PlugInCalled(token=9, plug_in="OLD")))  # of a chunk that nobody waits for any more
+    run.tell(FromWorker(1, PlugInCalled(token=1, plug_in="POINTS")))
+    actions = run.tell(WorkerDied(1, what.removeprefix("worker died: "))) if "SIGKILL" in what else run.tick(60)
+    (told,) = [note.why for note in actions if isinstance(note, Note)]
+    assert told == f"{what} while plug-in POINTS was at work"
 
 
 def test_a_late_result_of_a_killed_worker_is_dropped():

@@ -18,6 +18,7 @@ from token_rows import numeric
 
 from workers._decode import Decoder
 from workers.failures import Failed
+from workers.messages import Failure
 from workers.protocols import Key, Protocol, ProtocolError, StateTable, Value
 from workers.protocols.columns import Events, Rows, addresses, integers
 from workers.protocols.plug_in import PlugIn, plug_ins
@@ -319,13 +320,15 @@ def test_what_fails_for_many_events_alone_is_told_with_all() -> None:
 
 
 def test_a_lack_of_memory_is_no_fault_of_the_plug_in() -> None:
-    """It is worth another attempt, as everywhere."""
+    """It is worth another attempt, as everywhere, and may be: it is named."""
 
     def rows(_: Events) -> Rows:
-        raise MemoryError
+        raise MemoryError("no room for 8 bytes")
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(Failed) as failed:
         made(rows)
+    reason = "plug-in POLLS failed: MemoryError: no room for 8 bytes"
+    assert failed.value.failure == Failure(reason=reason, transient=True)
 
 
 def test_long_reasons_are_cut() -> None:

@@ -53,6 +53,11 @@ class PlugIn:
         self._protocol, self._sections = protocol, frozenset(sections)
 
     @property
+    def id(self) -> str:
+        """Of which protocol it is."""
+        return self._protocol.id
+
+    @property
     def wanted(self) -> tuple[list[str], bool]:
         """What the decoder shall pick for it: see `Decoder`."""
         return sorted(self._protocol.topics), self._protocol.claims_assets
@@ -60,7 +65,8 @@ class PlugIn:
     def sections(self, calls: Calls) -> list[tuple[str, int, bytes]]:
         """Return name, number of rows and COPY stream of each section wanted, of the events of a chunk.
 
-        Raises `Failed` with the plug-in, the ledger and the event where it raises or gives what cannot be taken.
+        Raises `Failed` with the plug-in, the ledger and the event where it raises or gives what cannot be taken; with
+        the plug-in alone where memory is short.
         """
         made = [self._made(Events.of(length, buffers)) for length, buffers in calls]
         found = []
@@ -83,8 +89,9 @@ class PlugIn:
             return self._asked(events)
         except Wrong as wrong:
             return str(wrong)
-        except MemoryError:
-            raise  # of the machine: another attempt may have more of it
+        except MemoryError as error:  # of the machine: another attempt may have more of it, or need less
+            reason = f"plug-in {self.id} failed: MemoryError: {message(error)}"
+            raise Failed(Failure(reason=short(reason), transient=True)) from error
         except BaseException as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
             return f"{type(error).__name__}: {message(error)}"
 
@@ -102,7 +109,7 @@ class PlugIn:
         ledger, operation, index = (column[0].as_py() for column in place)
         more = f" and {len(events) - 1} events behind it" if len(events) > 1 else ""
         where = f"ledger {ledger}, event {index} of operation {operation}{more}"
-        reason = f"plug-in {self._protocol.id} failed at {where}: {what}"
+        reason = f"plug-in {self.id} failed at {where}: {what}"
         return Failed(Failure(reason=short(reason), transient=False, ledger=ledger))
 
     def _asked(self, events: Events) -> _Made:
