@@ -63,7 +63,7 @@ class Classifier:
             return False
         try:
             return bool(protocol.claims(functions))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
             raise Unclassified(
                 f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "
                 f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -227,6 +228,16 @@ def test_a_protocol_that_claims_what_another_has_is_named(conn: psycopg.Connecti
     assert [each.id for each in contracts.set_up(conn)] == ["RED"]
     assert claimed(conn)[W1] == "RED"
     contracts.add(conn, ["RED"], Classifier({"RED": protocol("RED", "no_more")}))  # nobody is asked twice
+
+
+def test_a_plugin_that_exits_ends_nothing_but_the_chunk(conn: psycopg.Connection):
+    """It would end the thread that commits, and nobody would hear of it."""
+    leaving = protocol("LEAVING", "x")
+    object.__setattr__(leaving, "claims", lambda functions: sys.exit(len(functions)))
+    only = Classifier({"LEAVING": leaving})
+    contracts.add(conn, ["LEAVING"], only)
+    with pytest.raises(BackfillError, match=f"LEAVING failed at the contract code {W1.hex()}: SystemExit: 1"):
+        bring(conn, PAINTS, only)
 
 
 def test_a_plugin_that_fails_is_named(conn: psycopg.Connection):
