@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from pipeline.errors import Refused, Unclassified
-from workers.protocols import Protocol, ProtocolError, functions_of, installed
+from workers.protocols import Protocol, ProtocolError, functions_of, installed, printing_aside
 
 _VERDICTS = 10_000  # codes whose verdict is kept in mind
 
@@ -62,7 +62,8 @@ class Classifier:
         except ValueError:  # a stranger's code may carry anything for a spec
             return False
         try:
-            return bool(protocol.claims(functions))
+            with printing_aside():
+                return bool(protocol.claims(functions))
         except (Exception, SystemExit) as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
             raise Unclassified(
                 f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "

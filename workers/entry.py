@@ -54,6 +54,7 @@ def main(config: WorkerConfig, tasks: Connection, records: Connection, level: in
     lifeline.die_with_parent()
     lifeline.watch_coordinator()
     logs.send_to(records, level)
+    logs.print_to_log()
     try:
         source, plug_ins = _opened(config)
         decoder = Decoder(

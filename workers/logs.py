@@ -5,9 +5,11 @@ Its shared queue would hang the other workers when one is killed while it writes
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pickle
+import sys
 import threading
 from multiprocessing.connection import Connection, Pipe, wait
 
@@ -16,6 +18,7 @@ from multiprocessing_logging import MultiProcessingHandler
 from workers.frames import FrameReader
 
 TEXT_LIMIT = 8000  # characters of a record's text
+logger = logging.getLogger(__name__)
 
 
 class PipeHandler(MultiProcessingHandler):  # type: ignore[misc]  # its package ships no types
@@ -46,6 +49,33 @@ def send_to(connection: Connection, level: int) -> None:
     root.handlers[:] = [PipeHandler(connection, level)]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
+
+
+class Printed(io.TextIOBase):
+    """Makes each line that is printed a record: in a worker that is a plug-in's, for nothing else prints there."""
+
+    def __init__(self) -> None:
+        """Begin with an empty line."""
+        self._line = ""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Keep what is no whole line yet, as long as a record may be."""
+        *lines, self._line = (self._line + text).split("\n")
+        if len(self._line) > TEXT_LIMIT:
+            lines, self._line = [*lines, self._line], ""
+        for line in filter(None, map(str.rstrip, lines)):
+            logger.info("printed in a worker: %s", line)
+        return len(text)
+
+
+def print_to_log() -> None:
+    """Make what this process prints log records; what passes Python by goes to stderr: stdout is the command's own."""
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr = Printed()
 
 
 class LogRelay:

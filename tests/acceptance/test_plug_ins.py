@@ -283,6 +283,24 @@ def test_a_plug_in_that_ends_its_worker_is_named(
     assert re.search(rf"gave up on ledger 30 at .*: {why}.* while plug-in POINTS was at work", ended.stderr)
 
 
+def test_what_a_plug_in_prints_is_not_the_command_s_own(
+    plugged: Program, lake: Path, tmp_path: Path, truth: dict[str, Rows]
+) -> None:
+    """Printed as it is loaded, asked for its claims or makes rows: stdout is as ever, and a worker's is in the log."""
+    text = documented.example() + "\nprint('LOADED')\n"
+    asked, makes = "def claims(functions: Functions) -> bool:\n", "def rows(events: Events) -> Rows:\n"
+    text = text.replace(asked, f"{asked}    print('ASKED')\n")
+    text = text.replace(makes, f"{makes}    import os\n    print('CALLED')\n    os.write(1, b'RAW')\n")
+    (tmp_path / "site/my_package/points.py").write_text(text)
+    ended_well(plugged, "setup", *POINTS)
+    told = ended_well(plugged, "backfill", "--source", lake, "--start-ledger", FIRST)
+    ended = plugged(*HISTORY, "--source", lake, *POINTS, "--until-tip")
+    assert not re.search("LOADED|ASKED|CALLED|RAW", told + ended.stdout)
+    assert re.search(r" INFO printed in a worker: CALLED$", ended.stderr, re.MULTILINE)
+    assert "RAW" in ended.stderr
+    assert found(plugged)["state_changes"] == truth["state_changes"]
+
+
 def test_a_protocol_that_has_no_rows_is_refused(filled: Program, lake: Path, tmp_path: Path) -> None:
     """A declaration alone can be set up, and not migrated, nor what it does not declare: it is said what is missing."""
     module = tmp_path / "site/my_package/points.py"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workers.protocols.contract import Function, Functions, Key, Protocol, ProtocolError, StateTable, Value
-from workers.protocols.finding import installed
+from workers.protocols.finding import installed, printing_aside
 from workers.protocols.functions import functions_of
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "Value",
     "functions_of",
     "installed",
+    "printing_aside",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 
 from workers.failures import message
@@ -10,6 +13,7 @@ from workers.messages import CONTRACTS
 from workers.protocols.contract import Protocol, ProtocolError
 
 GROUP = "ledgerfill.protocols"
+_printing = threading.RLock()  # where to is one for all threads
 
 
 def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]:
@@ -31,9 +35,17 @@ def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]
     return dict(sorted(found.items()))
 
 
+@contextmanager
+def printing_aside() -> Iterator[None]:
+    """Have what a plug-in prints meanwhile go to stderr: what a command has to say goes to stdout, as JSON maybe."""
+    with _printing, redirect_stdout(sys.stderr):
+        yield
+
+
 def _load(point: EntryPoint) -> Protocol:
     try:
-        protocol = point.load()
+        with printing_aside():
+            protocol = point.load()
     except (Exception, SystemExit) as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
         raise ProtocolError(f"cannot load {_named(point)}: {type(error).__name__}: {message(error)}") from error
     if not isinstance(protocol, Protocol):
