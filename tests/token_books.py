@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -118,6 +119,12 @@ class Books:
             self.allowances[*who[:2], other] = (side.amount, side.live_until, *written)
         if side.category == OWNERSHIP:
             self.owners[contract, side.token] = (side.holder.address if side.amount == 1 else None, *written)
+
+
+def speaks(raw: bytes) -> bool:
+    """Return whether any symbol in a ledger is the name of a token's event: where none is, there is no such event."""
+    names = {name.encode() for known in NAMES.values() for name in known}
+    return any(struct.pack(">II", xdr.SCValType.SCV_SYMBOL, len(name)) + name in raw for name in names)
 
 
 def events_of(meta: xdr.TransactionMeta, succeeded: bool) -> Iterator[tuple[int, int, xdr.ContractEvent]]:

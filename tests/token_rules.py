@@ -51,9 +51,10 @@ class Ruled(Books):
 
     def add(self, ledger: xdr.LedgerCloseMeta) -> None:
         """Enter what contracts run from this ledger on, then its events."""
-        sequence = ledger.v2.ledger_header.header.ledger_seq.uint32
+        meta = ledger.v0 or ledger.v1 or ledger.v2
+        sequence = meta.ledger_header.header.ledger_seq.uint32
         latest: dict[bytes, bytes | None] = {}
-        for entry in entries(ledger.v2):
+        for entry in entries(meta):
             code, held = entry.data.contract_code, entry.data.contract_data
             if code:
                 assert hashlib.sha256(code.code).digest() == code.hash.hash
@@ -75,7 +76,7 @@ class Ruled(Books):
         if contract not in self.runs:
             return None
         wasm = self.runs[contract]
-        return "SEP41" if wasm is None else self.codes[wasm]
+        return "SEP41" if wasm is None else self.codes.get(wasm)  # of a code that was never uploaded nothing is known
 
     def _ask(self, protocol: str, contract: bytes) -> None:
         super()._ask(protocol, contract)
@@ -86,13 +87,14 @@ class Ruled(Books):
             super()._write(certain, protocol, operation, index, contract, side)
 
 
-def entries(meta: xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
-    """Yield entries as they are after each change."""
-    for processed in meta.tx_processing:
-        v4 = processed.tx_apply_processing.v4
-        for changes in (v4.tx_changes_before, *(operation.changes for operation in v4.operations), v4.tx_changes_after):
+def entries(meta: xdr.LedgerCloseMetaV0 | xdr.LedgerCloseMetaV1 | xdr.LedgerCloseMetaV2) -> Iterator[xdr.LedgerEntry]:
+    """Yield entries as they are before and after each change; metas before V3 are of ledgers without contracts."""
+    applied = (processed.tx_apply_processing for processed in meta.tx_processing)
+    for own in filter(None, (each.v3 or each.v4 for each in applied)):
+        operations = (operation.changes for operation in own.operations)
+        for changes in (own.tx_changes_before, *operations, own.tx_changes_after):
             for change in changes.ledger_entry_changes:
-                if entry := change.created or change.updated or change.restored:
+                if entry := change.state or change.created or change.updated or change.restored:
                     yield entry
 
 
@@ -106,16 +108,26 @@ def claimed(wasm: bytes) -> str | None:
 
 
 def functions(wasm: bytes) -> Iterator[tuple[str, str]]:
-    """Yield name and types of each function; sections here are of less than 16,384 bytes and custom ones all."""
+    """Yield name and types of each function of the specification."""
     at = 8
     while at < len(wasm):
-        length, wide = (wasm[at + 1] & 0x7F, 2) if wasm[at + 1] < 0x80 else (wasm[at + 1] & 0x7F | wasm[at + 2] << 7, 3)
-        body = wasm[at + wide : at + wide + length]
-        at += wide + length
-        name, content = body[1 : 1 + body[0]], body[1 + body[0] :]
+        is_custom = wasm[at] == 0
+        length, at = leb128(wasm, at + 1)
+        body, at = wasm[at : at + length], at + length
+        name, content = (body[1 : 1 + body[0]], body[1 + body[0] :]) if is_custom else (b"", b"")
         unpacker = Unpacker(content if name == b"contractspecv0" else b"")
         while unpacker.get_position() < len(unpacker.get_buffer()):
-            function = xdr.SCSpecEntry.unpack(unpacker).function_v0
-            types = [*(given.type for given in function.inputs), "->", *function.outputs]
-            words = [of if isinstance(of, str) else of.type.name.removeprefix("SC_SPEC_TYPE_") for of in types]
-            yield function.name.sc_symbol.decode(), " ".join(words)
+            if function := xdr.SCSpecEntry.unpack(unpacker).function_v0:
+                types = [*(given.type for given in function.inputs), "->", *function.outputs]
+                words = [of if isinstance(of, str) else of.type.name.removeprefix("SC_SPEC_TYPE_") for of in types]
+                yield function.name.sc_symbol.decode("latin-1"), " ".join(words)
+
+
+def leb128(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number that stands there, and where it ends."""
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 0x80:
+            return value, at

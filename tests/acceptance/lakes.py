@@ -14,12 +14,29 @@ FIRST, LAST = 2, 45
 CORE = "streams/core-9de975c631418bb4.xdr"  # those ledgers
 OTHER_CHAIN = "core-d1522d4667822bc2"  # ledgers 2 to 27 under the same passphrase, others from 3 on
 PUBNET = (63092982, 63092995)
+SINGLE = (7320888, 9652679, 9652698, 16154623, 36154623, 50733210, 51000294, 53312000)  # of pubnet as well
+STREAMS = {  # first and last ledger, passphrase
+    "core-03df1dc73d71eb00.xdr": (2, 34, CORE_PASSPHRASE),
+    "core-1e8e76b45b2c1981.xdr": (2, 162, CORE_PASSPHRASE),
+    "core-221f1cad327fb891.xdr": (2, 22, CORE_PASSPHRASE),
+    "core-302126e9bbf11954.xdr": (2, 9, CORE_PASSPHRASE),
+    "core-318b008d239ea9d8.xdr": (2, 18, CORE_PASSPHRASE),
+    "core-633ede77405d5244.xdr": (2, 11, CORE_PASSPHRASE),
+    "core-9de975c631418bb4.xdr": (2, 45, CORE_PASSPHRASE),
+    "core-d1522d4667822bc2.xdr": (2, 27, CORE_PASSPHRASE),
+    "core-d580226d468cd36a.xdr": (2, 9, CORE_PASSPHRASE),
+    "core-fdce9caeb61c5f3a.xdr": (2, 14, CORE_PASSPHRASE),
+    "load-soroban-v27.xdr.zst": (10048, 10077, "Apply Load"),
+}
+MERGED = ("load-sac-transfers-v24.xdr.zst", "load test network")  # of which ledger 62 alone has its proofs
 PER_PARTITION = 64000
 
 
 def records(path: Path) -> list[bytes]:
-    """Return the records of a plain record-marked stream."""
+    """Return the records of a record-marked stream, plain or zstd."""
     raw, at, found = path.read_bytes(), 0, []
+    if path.suffix == ".zst":
+        raw = plain(raw)
     while at < len(raw):
         length = struct.unpack_from(">I", raw, at)[0] & 0x7FFFFFFF
         found.append(raw[at + 4 : at + 4 + length])
@@ -54,6 +71,11 @@ def batch(first: int, last: int, ledgers: list[bytes]) -> bytes:
 def compressed(plain: bytes) -> bytes:
     """Return one zstd frame with a checksum and no content size, as Galexie writes it."""
     return zstandard.ZstdCompressor(write_checksum=True, write_content_size=False).compress(plain)
+
+
+def plain(packed: bytes) -> bytes:
+    """Return what a zstd frame holds, whether it says its size or not."""
+    return zstandard.ZstdDecompressor().stream_reader(packed).read()
 
 
 def write_manifest(folder: Path, passphrase: str = CORE_PASSPHRASE, per_object: int = 1, **other: object) -> None:

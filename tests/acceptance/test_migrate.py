@@ -10,15 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import zstandard
-from lakes import CORE_PASSPHRASE, FIRST, LAST, OTHER_CHAIN, PUBNET, core_ledgers, key, mend, write_lake
+from lakes import FIRST, LAST, OTHER_CHAIN, core_ledgers, key, mend, write_lake
 from migrated import BOTH, CHANGES, HISTORY, STATE, cursor, fold, rows, state, statuses
 from program import Program, ended_well, wait_for
 from psycopg.conninfo import conninfo_to_dict
-
-PUBLIC = "Public Global Stellar Network ; September 2015"
-STREAMS = ("core-9de975c631418bb4", "core-d1522d4667822bc2", "core-221f1cad327fb891", "core-fdce9caeb61c5f3a")
-CORE = STREAMS[0]
 
 INDEXED = """
     SELECT (SELECT count(*) FROM pg_index WHERE indrelid = 'ledgerfill.state_changes_0'::regclass), indexed
@@ -45,21 +40,6 @@ def flags(core_lake: Path) -> Sequence[object]:
 @pytest.fixture
 def begin() -> Sequence[object]:
     return ("--start-ledger", FIRST)
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_state_and_history_are_those_of_a_serial_fold(ledgerfill: Program, shared: Path, name: str):
-    """Balances, allowances and every change of real streams equal what the tests' own books say."""
-    source = ("--source", f"stream:{shared}/ledgers/streams/{name}.xdr", "--network-passphrase", CORE_PASSPHRASE)
-    ended_well(ledgerfill, "backfill", *source, "--start-ledger", FIRST)
-    ended_well(ledgerfill, "setup", *BOTH)
-    ended_well(ledgerfill, *STATE, *source, *BOTH, "--start-ledger", FIRST, "--until-tip")
-    ended_well(ledgerfill, *HISTORY, *source, *BOTH, "--until-tip")
-    changes, balances, allowances = fold(core_ledgers(shared, name))
-    assert changes
-    assert rows(ledgerfill, CHANGES) == changes
-    assert state(ledgerfill) == (balances, allowances)
-    assert statuses(ledgerfill) == statuses(ledgerfill, "history") == ["success", "success"]
 
 
 @pytest.mark.parametrize(("workers", "chunk"), [(1, 1), (2, 3), (3, 7)])
@@ -337,20 +317,3 @@ def test_one_protocol_goes_on_when_the_other_is_handed_over(
     assert found == [(42, "live"), (41, "live")]
     some = {ledger: raw for ledger, raw in core_ledgers(shared).items() if ledger <= 41}
     assert list(state(ledgerfill)) == list(fold(some)[1:])
-
-
-@pytest.mark.slow
-def test_real_ledgers_of_the_public_network(ledgerfill: Program, shared: Path):
-    """Fourteen ledgers of pubnet: history, balances and allowances of all assets equal the books kept by hand."""
-    (first, last), lake = PUBNET, shared / "ledgers" / "pubnet"
-    ended_well(ledgerfill, "backfill", "--source", lake, "--start-ledger", first, "--end-ledger", last)
-    ended_well(ledgerfill, "setup", *BOTH)
-    ended_well(ledgerfill, *STATE, "--source", lake, *BOTH, "--start-ledger", first, "--until-tip")
-    ended_well(ledgerfill, *HISTORY, "--source", lake, *BOTH, "--until-tip")
-    objects = {ledger: lake / key(ledger) for ledger in range(first, last + 1)}
-    unpack = zstandard.ZstdDecompressor().stream_reader
-    ledgers = {ledger: unpack(path.read_bytes()).read()[12:] for ledger, path in objects.items()}  # behind their heads
-    changes, *made = fold(ledgers, PUBLIC)
-    assert len(changes) > 10_000
-    assert rows(ledgerfill, CHANGES) == changes
-    assert list(state(ledgerfill)) == made

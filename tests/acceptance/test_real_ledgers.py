@@ -6,26 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from lakes import CORE_PASSPHRASE, PUBNET
+from lakes import CORE_PASSPHRASE, MERGED, PUBNET, SINGLE, STREAMS
 from program import Program
 from stores import check, held
 
-SINGLE = (7320888, 9652679, 9652698, 16154623, 36154623, 50733210, 51000294, 53312000)
-STREAMS = {  # first and last ledger, passphrase
-    "core-03df1dc73d71eb00.xdr": (2, 34, CORE_PASSPHRASE),
-    "core-1e8e76b45b2c1981.xdr": (2, 162, CORE_PASSPHRASE),
-    "core-221f1cad327fb891.xdr": (2, 22, CORE_PASSPHRASE),
-    "core-302126e9bbf11954.xdr": (2, 9, CORE_PASSPHRASE),
-    "core-318b008d239ea9d8.xdr": (2, 18, CORE_PASSPHRASE),
-    "core-633ede77405d5244.xdr": (2, 11, CORE_PASSPHRASE),
-    "core-9de975c631418bb4.xdr": (2, 45, CORE_PASSPHRASE),
-    "core-d1522d4667822bc2.xdr": (2, 27, CORE_PASSPHRASE),
-    "core-d580226d468cd36a.xdr": (2, 9, CORE_PASSPHRASE),
-    "core-fdce9caeb61c5f3a.xdr": (2, 14, CORE_PASSPHRASE),
-    "load-soroban-v27.xdr.zst": (10048, 10077, "Apply Load"),
-}
-MERGED = ("load-sac-transfers-v24.xdr.zst", "load test network")
-workers = pytest.mark.parametrize("workers", [1, 2, 4])
+workers = pytest.mark.parametrize("workers", [1, 4])  # two fill what test_real_tokens.py goes on with
 
 
 def test_every_stream_at_hand_is_run(shared: Path) -> None:

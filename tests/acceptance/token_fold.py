@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import zstandard
-from lakes import key
+from lakes import key, plain
 from stellar_sdk import scval, xdr
-from token_books import Side
+from token_books import Side, speaks
 from token_rules import Ruled
 
 PROCESSES = 2  # that read ledgers: stellar-sdk takes 60 ms for each
@@ -59,8 +58,8 @@ def passphrase(lake: Path) -> str:
 def _read(lake: Path, first: int, last: int) -> _Reader:
     reader = _Reader(passphrase(lake))
     for ledger in range(first, last + 1):
-        plain = zstandard.ZstdDecompressor().stream_reader((lake / key(ledger)).read_bytes()).read()
-        reader.add(xdr.LedgerCloseMeta.from_xdr_bytes(plain[12:]))  # behind the head of the batch
+        batch = plain((lake / key(ledger)).read_bytes())
+        reader.add(xdr.LedgerCloseMeta.from_xdr_bytes(batch[12:]))  # behind its head
     return reader
 
 
@@ -73,6 +72,14 @@ def fold(lake: Path, first: int, last: int) -> Ruled:
             kept.codes |= reader.codes
             for enter, what in reader.noted:
                 enter(kept, *what)
+    return kept
+
+
+def books(network: str, ledgers: Iterable[bytes]) -> Ruled:
+    """Return the books of ledgers in a row, empty ones where no ledger of them speaks of tokens."""
+    kept, raw = Ruled(network), list(ledgers)
+    for ledger in raw if any(map(speaks, raw)) else ():
+        kept.add(xdr.LedgerCloseMeta.from_xdr_bytes(ledger))
     return kept
 
 
@@ -102,6 +109,13 @@ def write(database: str, made: dict[str, list[Row]]) -> None:
             with conn.cursor().copy(f"COPY ledgerfill.{table} FROM STDIN") as copy:
                 for row in made[table]:
                     copy.write_row(row)
+
+
+def held(database: str, table: str) -> list[Row]:
+    """Return the rows of a store's table."""
+    names = ", ".join(each.split()[0] for each in COLUMNS[table].split(", "))
+    with psycopg.connect(database) as conn:
+        return conn.execute(f"SELECT {names} FROM ledgerfill.{table}").fetchall()
 
 
 def digests(database: str) -> Digests:
