@@ -37,7 +37,7 @@ from pipeline.store.books import Run
 from pipeline.store.connection import may_pass, permitted
 from pipeline.store.cursors import JOBS
 from pipeline.store.database import Database
-from pipeline.store.gates import Gate, LiveSwap, left_behind, served
+from pipeline.store.gates import Gate, LiveSwap, left_behind, lost, served
 from pipeline.store.keeper import Keeper
 from pipeline.store.segments import BASE
 from pipeline.store.state_changes import HISTORY
@@ -159,6 +159,7 @@ class _Live(BaseTables):
         """Follow; begin anew where other gates are to be served, or somebody else has filled what comes next."""
         while True:
             with closing(self._database.connect()) as self._conn:
+                self._warn_of_lost(self._conn)
                 self._gates = self._served(self._conn)
                 self._warn(self._conn)
                 sections = [name for gate in self._gates for name in gate.sections]
@@ -171,6 +172,7 @@ class _Live(BaseTables):
                     return finish  # at once: what has fallen out meanwhile goes when somebody looks again
                 if finish.outcome == "success" and self._until_tip:
                     with suppress(psycopg.Error):  # likewise
+                        self._warn_of_lost(self._conn)
                         self._trim(self._conn, step=1)
                     return finish
 
@@ -195,6 +197,16 @@ class _Live(BaseTables):
                 gate.protocol.id,
                 last,
                 other_command(self._settings, *words, sourced=True),
+            )
+
+    def _warn_of_lost(self, conn: psycopg.Connection) -> None:
+        """Say of what it has written so far that it cannot any more; once, for from then on it is not served."""
+        for gate in lost(conn, self._gates):
+            logger.warning(
+                "the %s of %s is written no more: its cursor, %s, was removed from the store",
+                gate.kind.replace("_", " "),
+                gate.protocol.id,
+                gate.key,
             )
 
     def look(self) -> Look | None:

@@ -55,6 +55,12 @@ def served(
     return tuple(every[key] for key in sorted(close))
 
 
+def lost(conn: psycopg.Connection, gates: Collection[Gate]) -> list[Gate]:
+    """Return those of some gates whose cursors are gone: nothing is written of them, whoever has removed these."""
+    standing = cursors.read(conn, [gate.key for gate in gates])
+    return [gate for gate in gates if gate.key not in standing]
+
+
 def left_behind(conn: psycopg.Connection, protocols: Mapping[str, Protocol], tip: int) -> list[tuple[Gate, int]]:
     """Return the gates that live ingestion had taken over and that are below `tip`, each with where it was left.
 
