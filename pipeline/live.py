@@ -236,13 +236,19 @@ class _Live(BaseTables):
         return Grown(gap)
 
     def _newest(self) -> int:
-        """Return the newest ledger of the source; as long as the next one is not there it is listed but seldom."""
+        """Return the newest ledger of the source; as long as the next one is not there it is listed but seldom.
+
+        Raises `SourceError` where it does not answer, or has lost every ledger.
+        """
         assert isinstance(self._source.reader, Lake)  # noqa: S101 - a stream was refused
         now = time.monotonic()
         if now - self._listed < _LIST_S and not self._source.reader.exists(self._tip + 1):
             return self._tip
-        self._listed = now
-        return self._source.reader.newest() or self._tip
+        newest = self._source.reader.newest()
+        if newest is None:  # a folder that is no longer mounted, say
+            raise SourceError(f"there is no ledger any more in {self._settings.source_shown}")
+        self._listed = now  # after trouble it is listed at once again: else that would be said anew each time
+        return newest
 
     def _trim(self, conn: psycopg.Connection, *, step: int) -> None:
         """Let go of what falls out of the retention, once it is `step` ledgers."""

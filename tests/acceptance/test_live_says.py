@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import time
 from pathlib import Path
 
 import documented
@@ -52,3 +54,22 @@ def test_a_cursor_that_is_removed_meanwhile_is_missed(ledgerfill: Program, lake:
         left = dict(conn.execute("SELECT key, value FROM ledgerfill.ingest_store").fetchall())
     assert set(left.values()) == {25}
     assert len(left) == 2 if taken_out else 3
+
+
+@pytest.mark.slow
+def test_a_wait_is_said_and_a_lake_that_is_away_is_waited_for(ledgerfill: Program, lake: GrowingLake):
+    """After a minute it is said that nothing is new; why nothing can come is said once, and then it goes on."""
+    lake.reach(12)
+    running = following(ledgerfill, lake, "--start-ledger", FIRST)
+    wait_until_held(ledgerfill, running, (FIRST, 12))
+    time.sleep(63)
+    away = lake.folder.rename(lake.folder.with_name("away"))
+    time.sleep(18)  # longer than between two listings
+    away.rename(lake.folder)
+    lake.reach(13)
+    wait_until_held(ledgerfill, running, (FIRST, 13))
+    told = logged(running)
+    waits = rf" INFO waiting for ledger 13: nothing new in {re.escape(str(lake))} for 6\d s\n"
+    assert len(re.findall(waits, told)) == told.count("nothing new") == 1
+    gone = f" WARNING cannot look for the next ledger: there is no ledger any more in {lake}\n"
+    assert told.count(gone) == told.count(" WARNING ") == 1
