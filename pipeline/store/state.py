@@ -6,7 +6,8 @@ that each holds: `last` is decided by it. Merging all of a range at once and led
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import LiteralString
 
 import psycopg
@@ -98,12 +99,24 @@ def create_staged(table: StateTable) -> sql.Composed:
     return queries.template(_SQL["stage"], _names(table))
 
 
-def merge(conn: psycopg.Connection, table: StateTable, source: sql.Composable | None = None) -> int:
+@contextmanager
+def merging(conn: psycopg.Connection) -> Iterator[None]:
+    """Have merges look their rows up by the index, whatever the server thinks of it, in the caller's transaction."""
+    conn.execute(_SQL["joins"], {"others": "off"})
+    yield
+    conn.execute(_SQL["joins"], {"others": "on"})
+
+
+def merge(
+    conn: psycopg.Connection, table: StateTable, source: sql.Composable | None = None, *, folded: bool = False
+) -> int:
     """Merge all rows of `source` into the table, in the caller's transaction, and return how many rows that wrote.
 
     `source`: a table or a query in parentheses with an alias, of the staging table's columns; None: the staging table.
+    `folded`: no two of them have one key, and they come in the order of the keys, which is the quickest.
     """
     names = _names(table) | {"source": source or staged(table)}
+    names["folded"] = queries.template(_SQL["as_they_are" if folded else "fold"], names)
     return conn.execute(queries.template(_SQL["merge"], names)).rowcount
 
 

@@ -12,7 +12,7 @@ from pipeline.segments import Segment
 from pipeline.store import queries, staging, state, state_changes
 from pipeline.store.cursors import Kind
 from workers._decode import SECTIONS
-from workers.protocols import Protocol
+from workers.protocols import Protocol, StateTable
 
 _SQL = queries.load("tokens")
 _EVENTS = {"SEP41": "sep41_events", "SEP50": "sep50_events"}  # sections that count what may be a token's
@@ -63,13 +63,22 @@ def append(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]
 
 def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) -> dict[str, int]:
     """Merge what is `staged` of the state of a protocol, and return how many rows were written, by table."""
-    written = {}
-    for table in protocol.state:
-        if table.name in staged:
-            _sift(conn, protocol, table.name)
-            unlike = table.name in _UNLIKE
-            source = queries.template(_SQL[table.name], {"staged": staging.table(table.name)}) if unlike else None
-            written[table.name] = state.merge(conn, table, source)
+    tables = [table for table in protocol.state if table.name in staged]
+    for table in tables:
+        _sift(conn, protocol, table.name)
+    with state.merging(conn):
+        return {table.name: (_merge if table.name in _UNLIKE else state.merge)(conn, table) for table in tables}
+
+
+def _merge(conn: psycopg.Connection, table: StateTable) -> int:
+    """Merge rows that a worker has folded as far as it could: nearly all of them are alone with their key."""
+    names = {"staged": staging.table(table.name)}
+    alone, others = (
+        queries.template(_SQL[table.name], {**names, "alone": sql.Literal(alone)}) for alone in (True, False)
+    )
+    written = state.merge(conn, table, alone, folded=True)
+    if conn.execute(queries.template(_SQL["repeated"], names)).fetchone() == (True,):
+        written += state.merge(conn, table, others)
     return written
 
 

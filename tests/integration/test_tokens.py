@@ -45,8 +45,8 @@ def stage(conn: psycopg.Connection, section: str, rows: Iterable[handmade.Row]) 
         copy.write(handmade.stream(rows))
 
 
-def balance(certain: bytes, contract: bytes, as_of: int, delta: int, account: bytes = ALICE) -> handmade.Row:
-    return [certain, contract, account, int4(as_of), handmade.numeric(delta), int4(as_of)]
+def balance(certain: bytes, contract: bytes, as_of: int, delta: int, alone: bytes = YES) -> handmade.Row:
+    return [certain, contract, ALICE, int4(as_of), handmade.numeric(delta), int4(as_of), alone]
 
 
 def token_id(number: int) -> bytes:
@@ -83,11 +83,27 @@ def test_rows_count_by_what_the_contract_was_then(conn: psycopg.Connection, cont
 
 def test_certain_rows_ask_nobody(conn: psycopg.Connection):
     """What a worker has proved counts without any book; of one contract both kinds may come, and add up."""
-    rows = [balance(YES, STRANGER, 15, 1), balance(NO, STRANGER, 15, 2), balance(YES, ASSET, 15, 4)]
+    rows = [balance(YES, STRANGER, 15, 1), balance(NO, STRANGER, 15, 2), balance(YES, ASSET, 15, 4, alone=NO)]
     with conn.transaction():
-        stage(conn, "sep41_balances", [*rows, balance(NO, ASSET, 16, 8)])
+        stage(conn, "sep41_balances", [*rows, balance(NO, ASSET, 16, 8, alone=NO)])
         tokens.fold(conn, SEP41, ["sep41_balances"])
     assert balances(conn) == {STRANGER: (1, 15), ASSET: (12, 16)}
+
+
+def test_a_chunk_does_not_read_the_whole_state(conn: psycopg.Connection):
+    """Rows are looked up by their keys in a state of many more, by which the server would rather read all of it."""
+    many = "SELECT sha256(int4send(n)) FROM generate_series(1, {}) n"
+    query = f"INSERT INTO ledgerfill.sep41_balances SELECT contract, %s, 1, 1 FROM ({many.format(50_000)}) s (contract)"
+    conn.execute(query, [ALICE])
+    conn.execute("ANALYZE ledgerfill.sep41_balances")
+    found = sorted(row for (row,) in conn.execute(many.format(5_000)))
+    scans = "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'sep41_balances'"
+    with conn.transaction():
+        stage(conn, "sep41_balances", [balance(YES, each, 15, 1) for each in found])
+        whole, by_index = conn.execute(scans).fetchone() or (0, 0)
+        assert tokens.fold(conn, SEP41, ["sep41_balances"]) == {"sep41_balances": 5_000}
+        assert conn.execute(scans).fetchone() == (whole, by_index + 5_000)
+        assert conn.execute("SHOW enable_hashjoin").fetchone() == ("on",)
 
 
 def test_nothing_of_another_transaction_waits(conn: psycopg.Connection):
@@ -105,13 +121,14 @@ def test_the_last_approval_and_the_last_owner_stay(conn: psycopg.Connection):
     place = [(16, 0), (15, 1), (16, 1)]
     allowances = [
         [NO, TOKEN, ALICE, BOB, int4(15), handmade.numeric(10 * ledger + index), int8(99), int4(ledger),
-         int8(handmade.toid(ledger, 1, 1)), int4(index)]
+         int8(handmade.toid(ledger, 1, 1)), int4(index), NO]
         for ledger, index in place
     ]  # fmt: skip
     owners = [
-        [NO, COLLECTIBLE, token_id(7), int4(15), owner, int4(ledger), int8(handmade.toid(ledger, 1, 1)), int4(index)]
+        [NO, COLLECTIBLE, token_id(7), int4(15), owner, int4(ledger), int8(handmade.toid(ledger, 1, 1)), int4(index),
+         NO]
         for owner, (ledger, index) in zip([None, ALICE, BOB], place, strict=True)
-    ]
+    ]  # fmt: skip
     with conn.transaction():
         stage(conn, "sep41_allowances", allowances)
         stage(conn, "sep50_tokens", owners)

@@ -117,7 +117,8 @@ def test_a_contract_is_certain_by_proof_alone() -> None:
     found = [(row[0], row[4], row[3]) for row in tokens.history]
     proved, asked = CONTRACTS[0], CONTRACTS[3]
     assert found == [(True, proved, 2), (True, proved, 3), (False, asked, 4), (False, asked, 5)]
-    assert [(row[0], row[1]) for row in tokens.rows["sep41_balances"]] == [(True, proved)] * 2 + [(False, asked)] * 2
+    sums = Counter(row[:2] for row in tokens.rows["sep41_balances"])
+    assert sums == {(True, proved): 2, (False, asked): 2}
     assert tokens.chunk.left_alone == {"SEP41": 1, "SEP50": 1}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ SECTIONS = [
     "sep41_events",
     "sep50_events",
 ]
+_KEYS = {"sep41_balances": 2, "sep41_allowances": 3, "sep50_tokens": 2}  # columns of the key, behind the first
 Row = tuple[Any, ...]  # Any: each column has a type of its own
 
 
@@ -49,7 +51,19 @@ def decode(
         file.seek(0)
         written = file.read()
     sections = {name: parse(written[at : at + length]) for name, _, at, length in chunk.sections}
+    sections |= {name: _in_order(name, sections[name]) for name in _KEYS.keys() & sections}
     return Tokens(chunk, {name: [_READ[name](*row) for row in rows] for name, rows in sections.items()})
+
+
+def _in_order(section: str, rows: list[Row]) -> list[Row]:
+    """Hold rows of state against the order of their keys, and against which of them are alone: their last column."""
+    keys = [row[1 : 1 + _KEYS[section]] for row in rows]
+    if section == "sep50_tokens":  # equal numbers are one key, whatever types stand before their digits
+        keys = [(contract, int.from_bytes(token[4:], "big")) for contract, token in keys]
+    assert keys == sorted(keys)
+    times = Counter(keys)
+    assert [row[-1] == b"\1" for row in rows] == [times[each] == 1 for each in keys]
+    return [row[:-1] for row in rows]
 
 
 def numeric(value: bytes) -> int:

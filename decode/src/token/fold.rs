@@ -1,4 +1,7 @@
 //! What the events of a chunk come to: sums of balances, the last allowance, the last owner.
+//!
+//! Rows leave in the order of the key of their table, which is the order of its index, each with whether it is alone:
+//! no other row of the chunk has its key, so whoever merges them need not fold it.
 use crate::copy::Stream;
 use crate::prove::Hash;
 use crate::token::change::Place;
@@ -17,6 +20,16 @@ impl Contract {
     fn at(place: &Place) -> Self {
         Contract { certain: place.certain, as_of: place.as_of, id: *place.contract }
     }
+}
+
+/// The places of `rows` rows in the order of their keys, each with whether it is the one row of its key.
+fn in_order<K: Ord>(rows: usize, key: impl Fn(usize) -> K) -> impl Iterator<Item = (usize, bool)> {
+    let mut places: Vec<usize> = (0..rows).collect();
+    places.sort_unstable_by(|one, other| key(*one).cmp(&key(*other)));
+    (0..rows).map(move |at| {
+        let same = |other: Option<&usize>| other.is_some_and(|other| key(*other) == key(places[at]));
+        (places[at], !same(places[..at].last()) && !same(places.get(at + 1)))
+    })
 }
 
 /// Sums of what balances change by.
@@ -55,15 +68,22 @@ impl Balances {
     /// the account's last ledger is another.
     pub fn write(&self, row: &mut Stream) {
         let all = (0..).zip(self.sums.values()).map(|(at, (_, sum))| (at, sum.delta));
-        for (at, delta) in all.chain(self.full.iter().copied()) {
-            let ((contract, account), sum) = &self.sums.values()[at as usize];
-            row.row(6);
+        let all: Vec<(u32, i128)> = all.chain(self.full.iter().copied()).collect();
+        let sum_of = |at: usize| &self.sums.values()[all[at].0 as usize];
+        let key = |at| {
+            let ((contract, account), _) = sum_of(at);
+            (&contract.id, account)
+        };
+        for (at, alone) in in_order(all.len(), key) {
+            let (((contract, account), sum), (_, delta)) = (sum_of(at), all[at]);
+            row.row(7);
             row.boolean(contract.certain);
             row.hash(&contract.id);
             row.bytea(account.bytes());
             row.int4(contract.as_of);
             row.signed(delta);
             row.int4(sum.last_ledger);
+            row.boolean(alone);
         }
     }
 }
@@ -140,8 +160,14 @@ impl Allowances {
 
     /// Writes a row a key.
     pub fn write(&self, row: &mut Stream) {
-        for ((contract, owner, spender), allowance) in self.0.values() {
-            row.row(10);
+        let all = self.0.values();
+        let key = |at: usize| {
+            let ((contract, owner, spender), _) = &all[at];
+            (&contract.id, owner, spender)
+        };
+        for (at, alone) in in_order(all.len(), key) {
+            let ((contract, owner, spender), allowance) = &all[at];
+            row.row(11);
             row.boolean(contract.certain);
             row.hash(&contract.id);
             row.bytea(owner.bytes());
@@ -150,6 +176,7 @@ impl Allowances {
             row.signed(allowance.amount);
             row.int8(i64::from(allowance.live_until));
             allowance.written.write(row);
+            row.boolean(alone);
         }
     }
 }
@@ -159,6 +186,19 @@ impl Allowances {
 struct Token {
     value: [u8; 36],
     length: u8,
+}
+
+impl Token {
+    fn scval(&self) -> &[u8] {
+        &self.value[..usize::from(self.length)]
+    }
+
+    /// Behind its type, which does not count: tokens with the same number are one row of the table.
+    fn number(&self) -> [u8; 32] {
+        let (mut number, digits) = ([0; 32], &self.scval()[4..]);
+        number[32 - digits.len()..].copy_from_slice(digits);
+        number
+    }
 }
 
 /// Owners as they were last.
@@ -181,14 +221,21 @@ impl Owners {
 
     /// Writes a row a token.
     pub fn write(&self, row: &mut Stream) {
-        for ((contract, token), (written, owner)) in self.0.values() {
-            row.row(8);
+        let all = self.0.values();
+        let key = |at: usize| {
+            let ((contract, token), _) = &all[at];
+            (&contract.id, token.number())
+        };
+        for (at, alone) in in_order(all.len(), key) {
+            let ((contract, token), (written, owner)) = &all[at];
+            row.row(9);
             row.boolean(contract.certain);
             row.hash(&contract.id);
-            row.bytea(&token.value[..usize::from(token.length)]);
+            row.bytea(token.scval());
             row.int4(contract.as_of);
             row.optional_bytea(owner.as_ref().map(Address::bytes));
             written.write(row);
+            row.boolean(alone);
         }
     }
 }

@@ -41,7 +41,7 @@ const BALANCE: u8 = 1 << 3;
 const POOL: u8 = 11 << 3;
 
 /// A strkey without its checksum: version byte and payload, 33 bytes, of a claimable balance 34.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address([u8; 34]);
 
 impl Address {

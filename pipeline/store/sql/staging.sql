@@ -1,5 +1,5 @@
 -- Staging tables, a session's own: rows of a section wait there for their chunk's turn. Each commit empties them.
--- Columns as workers write them; `copy` takes the rows.
+-- Columns as workers write them; `copy` takes the rows. What is `alone` is the one row of its chunk with its key.
 
 -- name: copy
 -- Rows as a worker wrote them.
@@ -26,20 +26,20 @@ CREATE TEMP TABLE IF NOT EXISTS {staged} (
 -- What balances changed by.
 CREATE TEMP TABLE IF NOT EXISTS {staged} (
     certain bool NOT NULL, contract_id bytea NOT NULL, account bytea NOT NULL, as_of int4 NOT NULL,
-    delta numeric NOT NULL, last_ledger int4 NOT NULL) ON COMMIT DELETE ROWS
+    delta numeric NOT NULL, last_ledger int4 NOT NULL, alone bool NOT NULL) ON COMMIT DELETE ROWS
 
 -- name: sep41_allowances
 -- What was approved last.
 CREATE TEMP TABLE IF NOT EXISTS {staged} (
     certain bool NOT NULL, contract_id bytea NOT NULL, owner bytea NOT NULL, spender bytea NOT NULL, as_of int4 NOT NULL,
     amount numeric NOT NULL, live_until_ledger int8 NOT NULL, last_ledger int4 NOT NULL, operation_id int8 NOT NULL,
-    event_index int4 NOT NULL) ON COMMIT DELETE ROWS
+    event_index int4 NOT NULL, alone bool NOT NULL) ON COMMIT DELETE ROWS
 
 -- name: sep50_tokens
 -- Who owned what last.
 CREATE TEMP TABLE IF NOT EXISTS {staged} (
     certain bool NOT NULL, contract_id bytea NOT NULL, token_id bytea NOT NULL, as_of int4 NOT NULL, owner bytea,
-    last_ledger int4 NOT NULL, operation_id int8 NOT NULL, event_index int4 NOT NULL) ON COMMIT DELETE ROWS
+    last_ledger int4 NOT NULL, operation_id int8 NOT NULL, event_index int4 NOT NULL, alone bool NOT NULL) ON COMMIT DELETE ROWS
 
 -- name: token_events
 -- How many events each contract has emitted that are a token's if it is one.

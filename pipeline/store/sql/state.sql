@@ -25,11 +25,24 @@ FROM pg_attribute
 WHERE attrelid = to_regclass('ledgerfill.' || quote_ident(%(table)s)) AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum
 
+-- name: joins
+-- Whether joins may go over all of a table, until the transaction ends. Rows that wait have no statistics: the server
+-- would read a table of a million rows for each chunk of twenty thousand.
+SELECT set_config('enable_hashjoin', %(others)s, true), set_config('enable_mergejoin', %(others)s, true)
+
+-- name: fold
+-- The rows of `source` by key, in the order of the table's index.
+SELECT {folds} FROM {source} GROUP BY {key} ORDER BY {key}
+
+-- name: as_they_are
+-- The same of rows that have each a key of its own; in their own order.
+SELECT {names} FROM {source}
+
 -- name: merge
--- Fold the rows of `source` by key, and the outcome into the table, in the order of its index; what comes to nothing goes
--- away. Nobody else writes these rows meanwhile: that takes the cursor, which this transaction has.
+-- Bring rows into the table; what comes to nothing goes away. Nobody else writes these rows meanwhile: that takes the
+-- cursor, which this transaction has.
 MERGE INTO ledgerfill.{table} AS state
-USING (SELECT {folds} FROM {source} GROUP BY {key} ORDER BY {key}) AS folded ({names}) ON {same}
+USING ({folded}) AS folded ({names}) ON {same}
 WHEN MATCHED AND {empty} THEN DELETE
 WHEN MATCHED THEN UPDATE SET {merges}
 WHEN NOT MATCHED AND ({new_empty}) IS NOT TRUE THEN INSERT ({names}) VALUES ({new})

@@ -21,16 +21,20 @@ DELETE FROM pg_temp.{staged} s USING others o
 WHERE NOT s.certain AND s.contract_id = o.contract_id AND s.as_of = o.as_of
 {returning}
 
+-- name: repeated
+-- Whether some key has several rows.
+SELECT EXISTS (SELECT FROM pg_temp.{staged} WHERE NOT alone)
+
 -- name: sep41_balances
 -- As the table of state has them.
-(SELECT contract_id, account, delta AS balance, last_ledger FROM pg_temp.{staged}) AS waiting
+(SELECT contract_id, account, delta AS balance, last_ledger FROM pg_temp.{staged} WHERE alone = {alone}) AS waiting
 
 -- name: sep41_allowances
 -- The same; by operation and event, the last decides.
 (SELECT operation_id, event_index AS change_index, contract_id, owner, spender, amount, live_until_ledger, last_ledger
- FROM pg_temp.{staged}) AS waiting
+ FROM pg_temp.{staged} WHERE alone = {alone}) AS waiting
 
 -- name: sep50_tokens
 -- The same.
 (SELECT operation_id, event_index AS change_index, contract_id, ledgerfill.scval_unsigned(token_id) AS token_id, owner,
-    last_ledger FROM pg_temp.{staged}) AS waiting
+    last_ledger FROM pg_temp.{staged} WHERE alone = {alone}) AS waiting
