@@ -25,7 +25,7 @@ impl Contract {
 /// The places of `rows` rows in the order of their keys, each with whether it is the one row of its key.
 fn in_order<K: Ord>(rows: usize, key: impl Fn(usize) -> K) -> impl Iterator<Item = (usize, bool)> {
     let mut places: Vec<usize> = (0..rows).collect();
-    places.sort_unstable_by(|one, other| key(*one).cmp(&key(*other)));
+    places.sort_unstable_by_key(|place| key(*place));
     (0..rows).map(move |at| {
         let same = |other: Option<&usize>| other.is_some_and(|other| key(*other) == key(places[at]));
         (places[at], !same(places[..at].last()) && !same(places.get(at + 1)))
