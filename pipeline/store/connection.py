@@ -115,8 +115,7 @@ def open_store(
     """
     conn = connect(url, insecure_tls=insecure_tls, limits=limits, application=application)
     try:
-        if conn.info.parameter_status("in_hot_standby") == "on":
-            raise Refused(f"{_server(conn)} is a read-only replica: name its primary with --database")
+        _require_writable(conn)
         if known and version.current(conn) is None:
             raise Refused(f"the store in database {conn.info.dbname} is gone: its schema was dropped or renamed")
         version.bring_up_to_date(conn)
@@ -226,6 +225,16 @@ def _require_able(conn: psycopg.Connection) -> None:
     # A pooler hands out a number of its own, and may drop what a session has set.
     if row is None or row[0] != conn.info.backend_pid or row[1] != _SCHEMA:
         raise _pooler(_server(conn))
+
+
+def _require_writable(conn: psycopg.Connection) -> None:
+    if conn.info.parameter_status("in_hot_standby") == "on":
+        raise Refused(f"{_server(conn)} is a read-only replica: name its primary with --database")
+    if conn.info.parameter_status("default_transaction_read_only") == "on":
+        raise Refused(
+            f"{_server(conn)} lets user {conn.info.user} only read in database {conn.info.dbname}, "
+            "for default_transaction_read_only is on: once it is off, the same command goes on"
+        )
 
 
 def _server(conn: psycopg.Connection) -> str:

@@ -176,6 +176,19 @@ def test_a_user_without_rights_is_refused(database: str):
     assert str(found).startswith("user without_rights may not use the store: permission denied for database")
 
 
+@pytest.mark.parametrize("what", ["DATABASE {database}", "ROLE {user} IN DATABASE {database}"])
+def test_a_store_that_may_only_be_read_is_refused(store: str, what: str):
+    """Whoever has set that, for whatever reason: it is named before anything is begun, and who reads may go on."""
+    with psycopg.connect(store, autocommit=True) as conn:
+        user, database = conn.info.user, conn.info.dbname
+        whose = sql.SQL(what).format(database=sql.Identifier(database), user=sql.Identifier(user))
+        conn.execute(sql.SQL("ALTER {} SET default_transaction_read_only = on").format(whose))
+    message = f"lets user {user} only read in database {database}, for default_transaction_read_only is on: once"
+    with pytest.raises(Refused, match=message):
+        open_store(store)
+    connect(store).close()
+
+
 @pytest.fixture
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
