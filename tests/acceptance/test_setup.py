@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import psycopg
 import pytest
 from lakes import FIRST, LAST, key, mend, write_lake
 from lakes import core_ledgers as ledgers_of
+from made_ledgers import PASSPHRASE, Made, code, instance
+from made_ledgers import ledgers as ledgers_with
 from program import Program, job, wait_for, wait_for_none
+from stellar_sdk import xdr
 
 NETWORK = "Test SDF Future Network ; October 2022"
 BOTH = ("--protocol-id", "SEP41", "--protocol-id", "SEP50")
@@ -39,6 +44,10 @@ def contracts(database: str | None) -> list[tuple[Any, ...]]:
     )
 
 
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
 @pytest.fixture
 def answers(shared: Path) -> dict[str, Any]:
     return json.loads((shared / "archive" / "answers.json").read_text())
@@ -60,11 +69,35 @@ def test_an_archive_shows_exactly_what_is_live(ledgerfill: Program, shared: Path
     codes = rows(ledgerfill.database, "SELECT encode(wasm_hash, 'hex'), protocol_id FROM ledgerfill.protocol_wasms")
     assert {code for code, _ in codes} == set(answers["wasms"])
     assert {code[:8]: protocol for code, protocol in codes if protocol} == {"2f43d576": "SEP41", "52c650a3": "SEP50"}
+    of = {"2f43d576": "SEP41", "52c650a3": "SEP50", "SAC": "SEP41"}
+    tokens = {contract: of[wasm[:8]] for contract, wasm in answers["contracts"].items() if wasm[:8] in of}
+    assert list(Counter(tokens.values()).items()) == [("SEP41", 45), ("SEP50", 4)]
+    query = "SELECT encode(contract_id, 'hex'), protocol_id FROM ledgerfill.protocol_contracts"
+    assert sorted(rows(ledgerfill.database, query)) == sorted(tokens.items())
     other = ledgerfill("setup", *archive, "--network-passphrase", "Another")
     assert other.returncode == 2
     assert f"the store holds ledgers of the network '{NETWORK}', the source is of 'Another'" in other.stderr
     again = ledgerfill("setup", *archive)
     assert (again.returncode, again.stdout) == (0, ended.stdout)
+
+
+def test_near_misses_that_ledgers_bring_are_refused(ledgerfill: Program, shared: Path, tmp_path: Path):
+    """Of all real codes, uploaded and deployed in one ledger, the token of each kind alone is of its protocol."""
+    codes = {path.name: path.read_bytes() for path in sorted((shared / "wasm").glob("*.wasm"))}
+    created, contract = xdr.LedgerEntryChangeType.LEDGER_ENTRY_CREATED, {name: sha256(name.encode()) for name in codes}
+    hashes = {name: sha256(wasm) for name, wasm in codes.items()}
+    brought = [code(wasm) for wasm in codes.values()]
+    brought += [instance(created, contract[name], hashes[name]) for name in codes]
+    made = {ledger: raw for _, ledger, _, raw in ledgers_with(FIRST, [[Made(changes=brought)]])}
+    assert ledgerfill("setup", *BOTH).returncode == 0
+    ended = ledgerfill.backfill(write_lake(tmp_path / "made", made, PASSPHRASE), FIRST, FIRST)
+    assert ended.returncode == 0, ended.stderr
+    tokens = {"sep41-token.wasm": "SEP41", "sep50-nft-position-manager.wasm": "SEP50"}
+    held = rows(ledgerfill.database, "SELECT wasm_hash, protocol_id FROM ledgerfill.protocol_wasms")
+    assert dict(held) == {hashes[name]: tokens.get(name) for name in codes}
+    found = rows(ledgerfill.database, "SELECT contract_id, protocol_id, wasm_hash FROM ledgerfill.protocol_contracts")
+    assert sorted(found) == sorted((contract[name], protocol, hashes[name]) for name, protocol in tokens.items())
+    assert {row[2] for row in contracts(ledgerfill.database)} == {*hashes.values()}
 
 
 def test_an_archive_of_another_network_is_refused(filled: Program, shared: Path):

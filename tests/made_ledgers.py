@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from decoding import Objects, framed
 from stellar_sdk import xdr
 
 PASSPHRASE = "made for tests"
 _PROTOCOL = 23
+
+Objects = Sequence[tuple[str, int, int, bytes]]  # name, first and last ledger, content
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ def instance(kind: xdr.LedgerEntryChangeType, contract: bytes, wasm_hash: bytes)
     return xdr.LedgerEntryChange(kind, **{arm: whole})
 
 
+def code(wasm: bytes) -> xdr.LedgerEntryChange:
+    """Return the change by which code is uploaded."""
+    entry = xdr.ContractCodeEntry(xdr.ContractCodeEntryExt(0), xdr.Hash(hashlib.sha256(wasm).digest()), wasm)
+    data = xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=entry)
+    whole = xdr.LedgerEntry(xdr.Uint32(1), data, xdr.LedgerEntryExt(0))
+    return xdr.LedgerEntryChange(xdr.LedgerEntryChangeType.LEDGER_ENTRY_CREATED, created=whole)
+
+
 def ledgers(first: int, each: Sequence[Sequence[Made]]) -> Objects:
     """Return ledgers that begin with `first` and link, each with its transactions, as framed objects."""
     previous, out = bytes(32), []
@@ -61,7 +70,7 @@ def ledgers(first: int, each: Sequence[Sequence[Made]]) -> Objects:
         ledger = _ledger(sequence, previous, transactions)
         previous = ledger.v1.ledger_header.hash.hash
         out.append(ledger.to_xdr_bytes())
-    return framed("made", first, out)
+    return [("made", number, number, raw) for number, raw in enumerate(out, first)]
 
 
 def _ledger(sequence: int, previous: bytes, transactions: Sequence[Made]) -> xdr.LedgerCloseMeta:
