@@ -1,7 +1,7 @@
 """The jobs `migrate history` and `migrate current-state`: what protocols make of ledgers that the store has already.
 
 They read these ledgers again from a source, from where each protocol's cursor stands up to the tip, in legs: protocols
-that stand at one ledger go on together.
+that stand at one ledger go on together. Of histories, what the store has got below them meanwhile comes first.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused, first_
 from pipeline.events import Ended, Grown
 from pipeline.follower import Silence
 from pipeline.job import Job, account_of
-from pipeline.plan import Gap, Plan
+from pipeline.plan import Gap, Plan, missing
 from pipeline.planning import check_held, check_trusted, make_plan
 from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import Ready, ready, tip, warn
 from pipeline.segments import Segment
 from pipeline.source import STREAM, OpenSource
-from pipeline.store import books, cursors, locks, network, state, state_changes, stretches
+from pipeline.store import below, books, cursors, locks, network, state, state_changes, stretches
 from pipeline.store.books import Run
 from pipeline.store.connection import may_pass, permitted
 from pipeline.store.cursors import JOBS, Kind
 from pipeline.store.database import Database
 from pipeline.store.keeper import Keeper
-from pipeline.store.legs import Leg, LegSwap, next_leg
+from pipeline.store.legs import Leg, LegSwap, next_below, next_leg
 from pipeline.store.state_changes import HISTORY
 from pipeline.store.swap import Swap
 from workers.messages import LedgerRange
@@ -105,16 +105,20 @@ class _Migration(Job):
         super().__init__(settings, database, opened, conn, account)
 
     def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
-        """Return the ledgers that one of the protocols lacks; one in the hands of live ingestion lacks none."""
-        if not self._left:
-            return ()
-        standing = cursors.read(conn, [cursors.key(each, self._kind) for each in self._left])
-        lowest, last = self._found.lowest(standing, self._left), self._source.wanted.last
-        if lowest.value >= last:
-            return ()
-        known = stretches.hashes(conn, [lowest.value, last])
-        below = lowest.hash or known.get(lowest.value)
-        return (Gap(ledgers=LedgerRange(lowest.value + 1, last), below=below, above=known.get(last)),)
+        """Return the ledgers that one of the protocols lacks; live ingestion lacks none of what it has taken over."""
+        wanted, lacks = self._source.wanted, list[LedgerRange]()
+        if self._kind == "history":
+            lacks += (part for each in below.found(conn, self._found.firsts).values() for part in each.lacks)
+        known = {each.ledgers.first - 1: each.previous_hash for each in stretches.held(conn)}
+        if self._left:
+            standing = cursors.read(conn, [cursors.key(each, self._kind) for each in self._left])
+            lowest = self._found.lowest(standing, self._left)
+            if lowest.value < wanted.last:
+                lacks.append(LedgerRange(lowest.value + 1, wanted.last))
+                known |= {lowest.value: lowest.hash} if lowest.hash else {}
+        parts = missing(wanted, missing(wanted, lacks))  # each ledger once
+        known |= stretches.hashes(conn, [ledger for part in parts for ledger in (part.first - 1, part.last)])
+        return tuple(Gap(ledgers=each, below=known.get(each.first - 1), above=known.get(each.last)) for each in parts)
 
     def begin(self, this: Run) -> Plan:
         """Plan, and begin in the books: from here on where a protocol began stays as it is."""
@@ -123,9 +127,8 @@ class _Migration(Job):
                 state.ensure_all(self._conn, protocol)
         plan = super().begin(this)
         known = stretches.hashes(self._conn, [first - 1 for first in self._found.firsts.values()])
-        with self._conn.transaction():
-            for each, first in self._found.firsts.items():
-                cursors.begin(self._conn, each, self._kind, first, known.get(first - 1), this)
+        for each, first in self._found.firsts.items():
+            cursors.begin(self._conn, each, self._kind, first, known.get(first - 1), this)
         return plan
 
     def go_on(self, plan: Plan, this: Run, observer: Observer) -> RunReport:
@@ -154,31 +157,35 @@ class _Migration(Job):
 
     def work(self, plan: Plan, this: Run, scribe: Scribe) -> Finish:
         """Go leg by leg, to the tip or until live ingestion has taken over every protocol."""
-        if self._until_tip and not plan.gaps and self._due(self._conn):  # left by a run that was killed at its end
-            finish = super().work(plan, this, scribe)
-            if finish.outcome != "success":
-                return finish
         while leg := self._next_leg(this):
             self._leg, self.sections = leg, leg.sections
             gaps = (leg.gap,) if leg.gap else ()
             if [gap.ledgers for gap in plan.gaps] != [gap.ledgers for gap in gaps]:
                 plan = make_plan(self._settings, self._source, gaps)
             last = gaps[-1].ledgers.last if gaps else self._source.wanted.last
-            at_tip = last == self._source.wanted.last
+            at_tip = last == self._source.wanted.last and not leg.below
             together = leg.gap is None or len(leg.protocols) == len(self._left)  # else others would be left behind
             self._plan = plan.growing() if at_tip and together and not self._until_tip else plan
             finish = super().work(self._plan, this, scribe)
             if finish.outcome != "success" and not isinstance(finish.error, HandedOff | FallenOut):
                 return finish
+        if (self._leg is None or self._leg.below) and self._due(self._conn):  # left by a run that was killed at its end
+            self._leg = None
+            return super().work(replace(plan, gaps=()), this, scribe)
         return Finish("success")
 
     def _next_leg(self, this: Run) -> Leg | None:
         """Find the next leg; without an end, at the tip that is one which grows. Return None where there is none."""
         with closing(self._database.connect()) as conn:
             if self._kind == "history":
-                oldest = stretches.held(conn)[0]
-                keys = [cursors.key(each, self._kind) for each in self._left]
-                cursors.jump(conn, keys, oldest.ledgers.first - 1, oldest.previous_hash, this)
+                for each in self._found.firsts:
+                    below.catch_up(conn, each, this)
+                below.begin(conn, self._found.firsts, this)
+                if gap := (leg := next_below(conn, self._found.protocols)).gap:
+                    wanted, part = self._source.wanted, gap.ledgers  # which may be news to this run, on either side
+                    wanted = LedgerRange(min(wanted.first, part.first), max(wanted.last, part.last))
+                    self._source = replace(self._source, wanted=wanted)
+                    return leg
             # After the jump: else ledgers may have come and fallen out meanwhile, and it would be beyond its own end.
             last = self._source.wanted.last if self._until_tip else tip(conn)
             self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, last))

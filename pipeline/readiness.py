@@ -14,7 +14,7 @@ from pipeline.errors import Refused
 from pipeline.progress import units
 from pipeline.progress.report_text import place, ranges
 from pipeline.resume import other_command
-from pipeline.store import contracts, cursors, stretches, tokens, unread
+from pipeline.store import below, contracts, cursors, stretches, tokens, unread
 from pipeline.store.cursors import Cursor, Kind
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
@@ -32,6 +32,7 @@ class Ready:
     firsts: Mapping[str, int]  # by protocol
     standing: Mapping[str, Cursor]  # by key
     tip: int
+    below: tuple[LedgerRange, ...] = ()  # what histories lack below them
 
     def lowest(self, standing: Mapping[str, Cursor], ids: Iterable[str]) -> Cursor:
         """Return the lowest cursor of some protocols; one that is not there stands right below its first ledger."""
@@ -47,7 +48,8 @@ class Ready:
     @property
     def left(self) -> LedgerRange:
         """What is not done of it; the tip alone where all is."""
-        return LedgerRange(min(self.lowest(self.standing, self.firsts).value + 1, self.tip), self.tip)
+        lowest = self.lowest(self.standing, self.firsts).value + 1
+        return LedgerRange(min(lowest, self.tip, *(each.first for each in self.below)), self.tip)
 
 
 def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psycopg.Connection) -> Ready:
@@ -74,19 +76,22 @@ def ready(kind: Kind, settings: MigrateSettings, database: Database, conn: psyco
                 f"--start-ledger {first} is beyond the tip, ledger {newest.last} of {where}; first comes: {before}"
             )
         firsts[protocol.id] = max(first, held[0].ledgers.first) if kind == "history" else first
-    return Ready(kind, protocols, firsts, standing, newest.last)
+    lower = below.found(conn, ids if kind == "history" else ())
+    firsts |= {each: min(firsts[each], there.ledgers.first) for each, there in lower.items()}
+    lacks = tuple(part for there in lower.values() for part in there.lacks)
+    return Ready(kind, protocols, firsts, standing, newest.last, lacks)
 
 
 def warn(found: Ready, conn: psycopg.Connection) -> None:
     """Say what will be missing in the end although all goes well."""
     for each, first in found.firsts.items() if found.kind == "history" else ():
         parts = (held.ledgers for held in stretches.held(conn) if held.ledgers.first < first)
-        if below := tuple(LedgerRange(part.first, min(part.last, first - 1)) for part in parts):
+        if without := tuple(LedgerRange(part.first, min(part.last, first - 1)) for part in parts):
             logger.warning(
                 "the history of %s begins with ledger %s: of ledgers %s, which the store has as well, there is none",
                 each,
                 first,
-                ranges(below),
+                ranges(without),
             )
     unseen, wasms = contracts.unseen(conn)
     if unseen:

@@ -11,6 +11,7 @@ from pipeline.config import StatusSettings
 from pipeline.progress.status import RunSeen, Status, StretchHeld
 from pipeline.segments import joined
 from pipeline.store import (
+    below,
     blockers,
     books,
     contracts,
@@ -46,6 +47,7 @@ def gather(settings: StatusSettings) -> Status:
             return Status(database=database.shown, server_version=server, store_version=found, store_standing=standing)
         runs, held = books.recent_runs(conn, limit=settings.runs), _stretches(conn)
         oldest = held[0].ledgers.first if held else 0
+        protocols = contracts.set_up(conn) if found >= contracts.SINCE else []
         return Status(
             database=database.shown,
             server_version=server,
@@ -55,8 +57,9 @@ def gather(settings: StatusSettings) -> Status:
             size_bytes=sum(books.table_bytes(conn).values()),
             stretches=tuple(held),
             blocked_by=tuple(map(str, blockers.of_program(conn))),
-            protocols=tuple(contracts.set_up(conn)) if found >= contracts.SINCE else (),
+            protocols=tuple(protocols),
             migrated=cursors.spans(conn, oldest) if found >= cursors.SINCE else {},
+            below=below.found(conn, [each.id for each in protocols]) if found >= cursors.SINCE else {},
             unread=tuple(unread.ranges(conn)) if found >= contracts.SINCE else (),
             unindexed=joined(segments.unindexed(conn)) if found >= segments.SINCE else (),
             history_unindexed=joined(state_changes.due(conn)) if found >= state_changes.SINCE else (),

@@ -97,13 +97,26 @@ def _lines(found: Status) -> Iterator[str]:
 
 
 def _protocols(found: Status) -> Iterator[str]:
+    from pipeline.progress.report_text import ranges
+
     yield f"protocols {len(found.protocols)}"
     for each in found.protocols:
         jobs = f"classification {each.classification}, history {each.history}{_span(found, each, 'history')}"
         jobs += f", current state {each.current_state}{_span(found, each, 'current_state')}"
         yield f"  {each.id}  {jobs.replace('_', ' ')}"
+    for name, below in found.below.items():
+        there = f", {below.done} of it are in" if below.done else ""
+        builder = _builder(found, "migrate history")
+        yield f"the history of {name} lacks ledgers {ranges(below.lacks)} below it{there}: the {builder} brings them"
     for ledgers in found.unread:
         yield f"contracts of ledgers {ledgers} were never read: setup --source reads them"
+
+
+def _builder(found: Status, job: str) -> str:
+    """Name who does what is left to a job."""
+    return (
+        "run in progress" if any(run.job == job and run.outcome == "running" for run in found.runs) else f"next {job}"
+    )
 
 
 def _span(found: Status, protocol: Protocol, kind: str) -> str:
@@ -120,7 +133,7 @@ def _indexes(found: Status) -> Iterator[str]:
         yield f"indexes are due for ledgers {ledgers}: the {builder} builds them"
     for ledgers in found.history_unindexed:
         live = "live" in running and ledgers.last >= running["live"].first
-        builder = "run in progress" if "migrate history" in running else "next migrate history"
+        builder = _builder(found, "migrate history")
         unless = ", unless live ingestion takes the history over before" if live and builder.startswith("next") else ""
         yield f"indexes of the history are due for ledgers {ledgers}: the {builder} builds them{unless}"
 
@@ -156,7 +169,7 @@ def json_lines(found: Status) -> Iterator[str]:
     """Iterate over the lines of a JSON document."""
     from json import dumps
 
-    from pipeline.progress.report_json import pair
+    from pipeline.progress.report_json import pair, pairs
 
     document = {
         "database": found.database,
@@ -176,6 +189,8 @@ def json_lines(found: Status) -> Iterator[str]:
                 "history_migration_status": each.history,
                 "current_state_migration_status": each.current_state,
                 "history_ledgers": pair(found.migrated.get((each.id, "history"))),
+                "history_below_ledgers": pair(below.done if (below := found.below.get(each.id)) else None),
+                "history_lacks": pairs(below.lacks if below else ()),
                 "current_state_ledgers": pair(found.migrated.get((each.id, "current_state"))),
             }
             for each in found.protocols

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from workers.messages import LedgerRange
 
 if TYPE_CHECKING:
+    from pipeline.store.below import Below
     from pipeline.store.books import Said, StepRecord
     from pipeline.store.contracts import Protocol
 
@@ -56,6 +57,7 @@ class Status:
     stretches: tuple[StretchHeld, ...] = ()
     protocols: tuple[Protocol, ...] = ()  # that were set up
     migrated: Mapping[tuple[str, str], LedgerRange] = field(default_factory=dict)  # of each, by protocol and kind
+    below: Mapping[str, Below] = field(default_factory=dict)  # what lies below histories, by protocol
     unread: tuple[LedgerRange, ...] = ()  # ledgers whose contracts were never read
     unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
     history_unindexed: tuple[LedgerRange, ...] = ()  # of segments whose history lacks indexes

@@ -20,6 +20,7 @@ from workers.messages import LedgerRange
 _SQL = queries.load("cursors")
 SINCE = 5  # store version
 Kind = Literal["history", "current_state"]
+Way = Kind | Literal["history_below"]  # that a cursor goes: a history has a second one while its part below is filled
 JOBS: dict[Kind, str] = {"history": "migrate history", "current_state": "migrate current-state"}
 
 
@@ -34,9 +35,9 @@ class Cursor:
     run_id: int
 
 
-def key(protocol_id: str, kind: Kind) -> str:
+def key(protocol_id: str, way: Way) -> str:
     """Return the key of a protocol's cursor in `ingest_store`."""
-    return f"protocol_{protocol_id}_{kind}_cursor"
+    return f"protocol_{protocol_id}_{way}_cursor"
 
 
 def read(conn: psycopg.Connection, keys: Sequence[str]) -> dict[str, Cursor]:
@@ -53,17 +54,15 @@ def taken_over(conn: psycopg.Connection, protocol_ids: Iterable[str], kind: Kind
     return [ids[cursor.key] for cursor in found if cursor.job == LIVE and cursor.value >= tip]
 
 
-def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, run: Run) -> None:
-    """Make a cursor at `value`, whose ledger has the hash `known`; one that is here stays as it is."""
+def take(conn: psycopg.Connection, keys: Iterable[str]) -> list[Cursor]:
+    """Return those of some cursors that are here, under lock: taken in the order in which everybody does."""
+    return [Cursor(*row) for row in conn.execute(_SQL["take"], {"keys": list(keys)})]
+
+
+def make(conn: psycopg.Connection, new: str, value: int, known: bytes | None, run: Run) -> bool:
+    """Make a cursor at `value`, whose ledger has the hash `known`, and return True; one that is here stays as it is."""
     names = {"key": new, "value": value, "hash": known, "job": run.job, "run_id": run.id}
-    conn.execute(_SQL["make"], names)
-
-
-def jump(conn: psycopg.Connection, keys: Sequence[str], value: int, known: bytes, run: Run) -> None:
-    """Bring those of some histories' cursors that stand below `value`, whose ledger has the hash `known`, up to it."""
-    names = {"value": value, "hash": known, "job": run.job, "run_id": run.id}
-    for each in keys:  # one by one: who takes several in order, as retention does, waits for one that waits for nothing
-        conn.execute(_SQL["jump"], {**names, "key": each})
+    return conn.execute(_SQL["make"], names).rowcount == 1
 
 
 def swap(conn: psycopg.Connection, wanted: str, names: Mapping[str, object], epoch: int) -> bool:
@@ -117,13 +116,11 @@ def _filled(query: str, kind: Kind) -> sql.Composed:
 class CursorSwap(Swap):
     """Cursors that stand right below a chunk go on to its last ledger, all in the transaction of its rows."""
 
-    def __init__(
-        self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, protocol_ids: Sequence[str], kind: Kind
-    ) -> None:
+    def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, protocol_ids: Sequence[str], way: Way) -> None:
         """Take the protocols whose cursors these are."""
         super().__init__(chunk, run, commit_id)
         # In one order for everybody who swaps several: so no two wait for each other.
-        self._protocols = dict(sorted((key(each, kind), each) for each in protocol_ids))
+        self._protocols = dict(sorted((key(each, way), each) for each in protocol_ids))
 
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap every cursor; `SwapLost` where one does not stand right below the chunk."""
@@ -140,10 +137,9 @@ class CursorSwap(Swap):
         Raises what else a lost swap means: `HandedOff`, `CursorTaken`, `CursorMissing`, `CursorElsewhere` or
         `BrokenSeam`. Live ingestion takes each cursor over on its own: others of the chunk may still be this job's.
         """
-        rows = conn.execute(_SQL["standing"], {"keys": list(self._protocols)}).fetchall()
+        standing = {cursor.key: cursor for cursor in take(conn, self._protocols)}
         if self.landed(conn):  # whoever has gone on from it meanwhile
             return True
-        standing = {row[0]: Cursor(*row) for row in rows}
         for each, protocol_id in self._protocols.items():
             if each not in standing:
                 raise CursorMissing(self.chunk.ledgers, each, protocol_id)

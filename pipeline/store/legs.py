@@ -1,9 +1,12 @@
-"""A leg of a migration: protocols that stand at one ledger go on together, up to the next one or the tip."""
+"""A leg of a migration: protocols that stand at one ledger go on together, up to the next one or to their end.
+
+That is the tip, or where histories begin for the parts that lie below them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
@@ -14,9 +17,9 @@ from pipeline.classification import Classifier
 from pipeline.errors import FallenOut
 from pipeline.plan import Gap
 from pipeline.segments import Segment
-from pipeline.store import contracts, cursors, state_changes, stretches, tokens
+from pipeline.store import below, contracts, cursors, state_changes, stretches, tokens
 from pipeline.store.books import Run
-from pipeline.store.cursors import CursorSwap, Kind
+from pipeline.store.cursors import CursorSwap, Kind, Way
 from workers.messages import CONTRACTS, LedgerRange
 from workers.protocols import Protocol
 
@@ -27,7 +30,13 @@ class Leg:
 
     kind: Kind
     protocols: tuple[Protocol, ...]
-    gap: Gap | None  # None: they all stand at the tip
+    gap: Gap | None  # None: they all stand at their end
+    below: bool = False  # whether it is of the parts below histories
+
+    @property
+    def way(self) -> Way:
+        """Which of their cursors go it."""
+        return "history_below" if self.below else self.kind
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -37,16 +46,29 @@ class Leg:
 
 def next_leg(conn: psycopg.Connection, kind: Kind, protocols: Collection[Protocol], tip: int) -> Leg:
     """Return the leg that comes next of protocols whose cursors are here."""
-    keys = {cursors.key(each.id, kind): each for each in protocols}
+    return _next(conn, Leg(kind, tuple(protocols), None), {each.id: tip for each in protocols})
+
+
+def next_below(conn: psycopg.Connection, protocols: Collection[Protocol]) -> Leg:
+    """Return the leg that comes next of the parts below histories."""
+    ends = {each: found.ledgers.last for each, found in below.found(conn, [each.id for each in protocols]).items()}
+    every = Leg("history", tuple(each for each in protocols if each.id in ends), None, below=True)
+    return _next(conn, every, ends)
+
+
+def _next(conn: psycopg.Connection, every: Leg, ends: Mapping[str, int]) -> Leg:
+    keys = {cursors.key(each.id, every.way): each for each in every.protocols}
     found = cursors.read(conn, list(keys))
-    values = sorted({cursor.value for cursor in found.values() if cursor.value < tip})
-    if not values:
-        return Leg(kind, tuple(keys[key] for key in found), None)
-    lowest, last = values[0], values[1] if len(values) > 1 else tip
-    below = next(cursor.hash for cursor in found.values() if cursor.value == lowest)
+    left = {key: cursor for key, cursor in found.items() if cursor.value < ends[keys[key].id]}
+    if not left:
+        return replace(every, protocols=tuple(keys[key] for key in found))
+    lowest = min(cursor.value for cursor in left.values())
+    going = [key for key, cursor in left.items() if cursor.value == lowest]
+    last = min([ends[keys[key].id] for key in going] + [left[key].value for key in left if key not in going])
     known = stretches.hashes(conn, [lowest, last])
-    gap = Gap(ledgers=LedgerRange(lowest + 1, last), below=below or known.get(lowest), above=known.get(last))
-    return Leg(kind, tuple(keys[key] for key, cursor in found.items() if cursor.value == lowest), gap)
+    hash_below = next(left[key].hash for key in going) or known.get(lowest)
+    gap = Gap(ledgers=LedgerRange(lowest + 1, last), below=hash_below, above=known.get(last))
+    return replace(every, protocols=tuple(keys[key] for key in going), gap=gap)
 
 
 class LegSwap(CursorSwap):
@@ -54,8 +76,12 @@ class LegSwap(CursorSwap):
 
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, leg: Leg) -> None:
         """Take the leg."""
-        super().__init__(chunk, run, commit_id, protocol_ids=[each.id for each in leg.protocols], kind=leg.kind)
+        super().__init__(chunk, run, commit_id, protocol_ids=[each.id for each in leg.protocols], way=leg.way)
         self._leg, self._ahead, self._kept_from = leg, 0, 0
+
+    @property
+    def _ids(self) -> list[str]:
+        return [each.id for each in self._leg.protocols]
 
     def make_room(self, conn: psycopg.Connection) -> None:
         """Have the partition of the history."""
@@ -68,10 +94,15 @@ class LegSwap(CursorSwap):
         Who lets go of ledgers takes the cursors first: what is kept is known from here to the end of the transaction.
         """
         super().carry_out(conn, epoch)
-        if self._leg.kind == "history":
-            self._kept_from = stretches.oldest(conn)
-            if self.chunk.ledgers.last < self._kept_from:
-                raise FallenOut(self.chunk.ledgers, self._kept_from)
+        if self._leg.kind != "history":
+            return
+        ledgers, self._kept_from = self.chunk.ledgers, stretches.oldest(conn)
+        if ledgers.last < self._kept_from:
+            raise FallenOut(ledgers, self._kept_from)
+        if ledgers.first < self._kept_from:
+            below.keep(conn, self._kept_from, self._ids)
+        if self._leg.below and ledgers.last == self.chunk.gap.ledgers.last:
+            below.join(conn, self._ids)
 
     def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed | None:
         """Return the COPY that stages a section, of a protocol or of contracts."""
@@ -90,8 +121,7 @@ class LegSwap(CursorSwap):
             segment = Segment.of(self.chunk.ledgers.first)
             written = self._ahead + sum(tokens.append(conn, each, staged, segment) for each in self._leg.protocols)
             if self.chunk.ledgers.first < self._kept_from:
-                names = [each.id for each in self._leg.protocols]
-                written -= state_changes.clear(conn, segment, names, self._kept_from)
+                written -= state_changes.clear(conn, segment, self._ids, self._kept_from)
             self.merged = {state_changes.TABLE: written}
         else:
             folded = [tokens.fold(conn, protocol, staged) for protocol in self._leg.protocols]

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from pipeline.segments import Segment
-from pipeline.store import queries, segments, state_changes, stretches
+from pipeline.store import below, queries, segments, state_changes, stretches
 from pipeline.store.segments import part
 from workers.messages import TABLES
 
@@ -57,7 +57,7 @@ def _forget(conn: psycopg.Connection, first: int) -> None:
     """Take what lies below `first` out of the books; who commits history meanwhile does so before this or after it."""
     conn.execute(_SQL["cut"], {"first": first})
     conn.execute(_SQL["history_cursors"])
-    conn.execute(_SQL["begins"], {"first": first})
+    below.keep(conn, first)
     conn.execute(_SQL["forget"], {"first": first})
     conn.execute(_SQL["shorten"], {"first": first})
 

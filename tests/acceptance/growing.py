@@ -15,7 +15,7 @@ class GrowingLake:
     def __init__(self, whole: Path, folder: Path, first: int) -> None:
         """Begin without a ledger; the first to appear is `first`."""
         self.folder, self.newest = folder, first - 1
-        self._whole = whole
+        self.whole = whole
         folder.mkdir(parents=True)
         shutil.copy(whole / ".config.json", folder)
 
@@ -34,14 +34,14 @@ class GrowingLake:
         """Let one ledger appear: a second name of a file is there as suddenly as one that is moved there."""
         place = self.folder / key(ledger)
         place.parent.mkdir(exist_ok=True)
-        os.link(self._whole / key(ledger), place)
+        os.link(self.whole / key(ledger), place)
 
     def write(self, ledger: int, *, share: float, padding: int = 0) -> None:
         """Write in place the first share of what a ledger's object has, as a writer does that moves nothing.
 
         `padding`: zeros behind it, where room was made for the rest.
         """
-        content = (self._whole / key(ledger)).read_bytes()
+        content = (self.whole / key(ledger)).read_bytes()
         place = self.folder / key(ledger)
         place.parent.mkdir(exist_ok=True)
         with place.open("r+b" if place.exists() else "xb") as file:

@@ -58,7 +58,7 @@ def committer(
     swap: type[CursorSwap] = CursorSwap,
     **settings: float,
 ) -> Committer:
-    return Committer(connect, run, swap=partial(swap, protocol_ids=ids, kind="current_state"), **settings)
+    return Committer(connect, run, swap=partial(swap, protocol_ids=ids, way="current_state"), **settings)
 
 
 def chunk(folder: Path, first: int, last: int, branch: str = "") -> ReadyChunk:

@@ -12,7 +12,7 @@ import psycopg
 from cursoring import run_of, wait_until_waiting
 
 from pipeline.plan import Gap
-from pipeline.store import cursors, retention, stretches
+from pipeline.store import below, cursors, retention, stretches
 from pipeline.store.commit import Committer
 from pipeline.store.gates import Gate, LiveSwap
 from pipeline.store.swap import LIVE
@@ -54,14 +54,22 @@ def test_no_two_wait_for_each_other(store: str, conn: psycopg.Connection, tmp_pa
 def test_a_jump_of_several_stops_nobody_who_takes_them_in_order(store: str, conn: psycopg.Connection):
     """Who holds the lower of two cursors, and then takes the other, never waits for a jump that waits for him."""
     run = run_of(conn, "migrate history")
-    keys = [cursors.key(each, "history") for each in ("SEP50", "SEP41")]
-    for each in keys:
-        cursors.make(conn, each, 99, None, run)
+    ids = ("SEP50", "SEP41")
+    keys = [cursors.key(each, "history") for each in ids]
+    conn.execute("INSERT INTO ledgerfill.protocols (id, claims_assets) VALUES ('SEP41', true), ('SEP50', false)")
+    for each in ids:
+        cursors.begin(conn, each, "history", 100, None, run)
+    below.keep(conn, 121)
+
+    def catch_up(conn: psycopg.Connection) -> None:
+        for each in ids:
+            below.catch_up(conn, each, run)
+
     lock = "SELECT FROM ledgerfill.ingest_store WHERE key = %s FOR UPDATE"
     with ThreadPoolExecutor(1) as beside, psycopg.connect(store, autocommit=True) as other:
         with conn.transaction(), psycopg.connect(store, autocommit=True) as looks:
             conn.execute(lock, [keys[1]])
-            jump = beside.submit(cursors.jump, other, keys, 120, handmade.hash_of(120), run)
+            jump = beside.submit(catch_up, other)
             wait_until_waiting(looks, 1)
             conn.execute(lock, [keys[0]])
         jump.result(30)
@@ -80,8 +88,9 @@ def test_a_history_begins_with_what_is_kept_of_it(store: str, conn: psycopg.Conn
         committer.commit(handmade.chunk(tmp_path, 100, 103, gap=Gap(ledgers=LedgerRange(100, 103))))
     retention.trim(conn, 102)
     begins = "SELECT id, history_from FROM ledgerfill.protocols ORDER BY id"
-    assert conn.execute(begins).fetchall() == [("SEP41", 102), ("SEP50", 100)]
-    keys = [cursors.key(each, "history") for each in ("SEP41", "SEP50")]
-    cursors.jump(conn, keys, 101, handmade.hash_of(101), run)
     assert conn.execute(begins).fetchall() == [("SEP41", 102), ("SEP50", 102)]
+    keys = [cursors.key(each, "history") for each in ("SEP41", "SEP50")]
+    for each in ("SEP41", "SEP50"):
+        below.catch_up(conn, each, run)
     assert [each.value for each in cursors.read(conn, keys).values()] == [103, 101]
+    assert cursors.read(conn, keys)[keys[1]].hash == handmade.hash_of(101)

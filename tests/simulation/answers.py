@@ -26,6 +26,8 @@ Answer = Callable[["Session", Mapping[str, Any]], list[tuple]]
 def answer(session: Session, query: bytes | str | sql.Composed, names: Mapping[str, Any]) -> list[tuple]:
     """Return the rows that a query gives or changes; `KeyError` for one that is not known."""
     if isinstance(query, bytes):
+        if query.splitlines()[-1].startswith(b"SELECT set_config("):  # which changes no row
+            return []
         return ANSWERS[query](session, names)
     text = query.as_string(None) if isinstance(query, sql.Composed) else query
     for known, made in TEMPLATES:
@@ -49,22 +51,19 @@ def _locked(session: Session, names: Mapping[str, Any]) -> list[tuple]:
 
 
 def _of_histories(session: Session, _: Mapping[str, Any]) -> list[tuple]:
-    return _locked(session, {"keys": [key for key in session.rows("cursors") if _is_history(key)]})
+    ends = ("_history_cursor", "_history_below_cursor")
+    return _locked(session, {"keys": [key for key in session.rows("cursors") if key.endswith(ends)]})
 
 
 def _make(session: Session, names: Mapping[str, Any]) -> list[tuple]:
     if names["key"] in session.rows("cursors"):
         return []
     session.put("cursors", names["key"], (names["value"], names["hash"], names["job"], names["run_id"]))
-    session.store.begin(names["key"], names["value"] + 1)
-    return [()]
-
-
-def _jump(session: Session, names: Mapping[str, Any]) -> list[tuple]:
-    value, *_ = session.rows("cursors").get(names["key"], (names["value"],))
-    if value >= names["value"]:
-        return []
-    session.put("cursors", names["key"], (names["value"], names["hash"], names["job"], names["run_id"]))
+    if names["key"].endswith("_cursor"):
+        session.store.begin(names["key"], names["value"] + 1)
+    if _is_history(names["key"]):
+        protocol = names["key"].removeprefix("protocol_").removesuffix("_history_cursor")
+        session.put("histories", protocol, names["value"] + 1)
     return [()]
 
 
@@ -78,6 +77,72 @@ def _swap(session: Session, names: Mapping[str, Any]) -> list[tuple]:
 
 def _is_history(key: str) -> bool:
     return key.endswith("_history_cursor")
+
+
+# What is below histories
+
+
+def _parts_of(protocol: str) -> tuple[str, str]:
+    """Return the keys of a part: its cursor and its first ledger."""
+    return f"protocol_{protocol}_history_below_cursor", f"protocol_{protocol}_history_below_from"
+
+
+def _found(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    first, *_ = _stretch(session)
+    there, found = session.rows("cursors"), []
+    for each in sorted(names["ids"]):
+        if (begins := session.rows("histories").get(each, 0)) > first:
+            reached, part = (there[key][0] if key in there else None for key in _parts_of(each))
+            found.append((each, first, true_hash(first - 1), begins, part, reached))
+    return found
+
+
+def _clear_part(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    if session.rows("histories").get(names["id"]) != names["past"]:
+        return []
+    ledgers = range(names["first"], names["past"])
+    return _remove(session, HISTORY, lambda key: key[0] == names["id"] and key[1] in ledgers)
+
+
+def _keep(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    ids = session.rows("histories") if names["ids"] is None else names["ids"]
+    for each in ids:
+        _, part = _parts_of(each)
+        if (row := session.rows("cursors").get(part)) and row[0] < names["first"]:
+            session.put("cursors", part, (names["first"], *row[1:]))
+        if session.rows("histories").get(each, names["first"]) < names["first"]:
+            session.put("histories", each, names["first"])
+    return []
+
+
+def _jump(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    first, *_ = _stretch(session)
+    there, (below, part) = session.rows("cursors"), _parts_of(names["id"])
+    begins = {f"protocol_{names['id']}_history_cursor": session.rows("histories").get(names["id"], 0)}
+    begins |= {below: there[part][0]} if part in there else {}
+    for key, begin in begins.items():
+        if key in there and there[key][0] < begin - 1:
+            known = true_hash(begin - 1) if begin == first else None
+            session.put("cursors", key, (begin - 1, known, names["job"], names["run_id"]))
+    return []
+
+
+def _leave(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    _, part = keys = _parts_of(names["id"])
+    if (row := session.rows("cursors").get(part)) and row[0] >= session.rows("histories")[names["id"]]:
+        for key in keys:
+            session.put("cursors", key, None)
+    return []
+
+
+def _join(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    for each in names["ids"]:
+        there, (below, part) = session.rows("cursors"), _parts_of(each)
+        if there[below][0] == session.rows("histories")[each] - 1:
+            session.put("histories", each, there[part][0])
+            for key in (below, part):
+                session.put("cursors", key, None)
+    return []
 
 
 # The stretch
@@ -211,13 +276,21 @@ def _template(query: bytes) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", r'"?(?P<\1>\\w+)"?', text))
 
 
-_OF = {name: queries.load(name) for name in ("cursors", "commit", "stretches", "contracts", "retention", "segments")}
+_OF = {
+    name: queries.load(name)
+    for name in ("cursors", "below", "commit", "stretches", "contracts", "retention", "segments")
+}
 ANSWERS: dict[bytes, Answer] = {
     _OF["cursors"]["read"]: _read,
-    _OF["cursors"]["standing"]: _locked,
+    _OF["cursors"]["take"]: _locked,
     _OF["cursors"]["make"]: _make,
-    _OF["cursors"]["jump"]: _jump,
     _OF["cursors"]["swap"]: _swap,
+    _OF["below"]["found"]: _found,
+    _OF["below"]["clear"]: _clear_part,
+    _OF["below"]["keep"]: _keep,
+    _OF["below"]["jump"]: _jump,
+    _OF["below"]["leave"]: _leave,
+    _OF["below"]["join"]: _join,
     _OF["contracts"]["set_up"]: lambda session, _: [
         (each, each == "SEP41", *["success"] * 3) for each in session.store.protocols
     ],
@@ -234,7 +307,6 @@ ANSWERS: dict[bytes, Answer] = {
     _OF["segments"]["lock"]: lambda *_: [],  # nobody else makes tables
     _OF["retention"]["cut"]: _cut,
     _OF["retention"]["history_cursors"]: _of_histories,
-    _OF["retention"]["begins"]: lambda *_: [],  # where histories begin, is no matter of the model
     _OF["retention"]["forget"]: _forget,
     _OF["retention"]["shorten"]: _shorten,
     _OF["retention"]["below"]: _below,

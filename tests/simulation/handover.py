@@ -54,7 +54,7 @@ class Handover:
     ) -> None:
         """Set the world up; with one of the retentions in `keeps`, it is one of histories alone."""
         self.seed, self.trace, self.draw = seed, trace, Random(seed)
-        first = self.draw.choice([2, 65_520])
+        first = self.draw.choice([2, 65_520, 65_550])
         self.store = Store(first, first + self.draw.choice([0, 5, 40, 150]), ["SEP41", "SEP50"])
         self.lake = SimLake(self.store.last + self.draw.choice([0, 1, 30]))
         self.pace_s = self.draw.choice([0.7, 2.0, 5.0])
@@ -90,6 +90,8 @@ class Handover:
             self.grow()
             if self.draw.random() < 0.3:
                 self.later(self.draw.uniform(0, 5), self.backfill)
+            for _ in range(self.draw.choice([0, 0, 1, 3])):
+                self.later(self.draw.uniform(0, 60), self.backfill_below)
             for command in self.commands:
                 self.later(self.draw.choice([0.0, self.draw.uniform(0, 30)]), command.start)
                 for _ in range(self.draw.choice([0, 0, 1, 2])):
@@ -119,6 +121,16 @@ class Handover:
         if not self.commands[0].begun and (more := min(10, self.lake.last - self.store.last)) > 0:
             self.store.backfill(more)
             self.probes["backfill moves the frontier"] += 1
+
+    def backfill_below(self) -> None:
+        """Somebody fills up what is older, and has histories made of it."""
+        if more := min(self.draw.choice([1, 10, 60]), self.store.first - 2):
+            self.store.backfill_below(more)
+            self.probes["ledgers come below"] += 1
+            for command in self.commands:
+                if command.over and command.kind == "history":
+                    command.over = False
+                    self.later(self.draw.uniform(0, 5), command.start)
 
     def between(self, session: Session) -> None:
         """Let another transaction end, whose answer comes later, or ledgers fall out: between two queries."""
@@ -155,9 +167,12 @@ class Handover:
     def at_the_end(self) -> None:
         """Nothing is missing, live ingestion has every cursor, and what has fallen out is gone."""
         for key, last in self.store.done.items():
-            assert last == self.store.last, f"{key} ends at {last}, the store at {self.store.last}"
-            assert self.store.by_live(key, last), f"{key} is in the hands of {self.store.written[key].get(last)}"
+            top = "_below_" not in key
+            assert last == self.store.last or not top, f"{key} ends at {last}, the store at {self.store.last}"
+            assert self.store.by_live(key, last) == top, f"{key} is in the hands of {self.store.written[key].get(last)}"
         assert {value for value, *_ in self.store.cursors.values()} == {self.store.last}
+        assert not self.store.lacks_below(self.store.protocols)
+        self.probes["joined below"] += self.store.joined
         self.store.check_complete()
         self.store.between, self.store.is_read = lambda _: None, lambda: False
         if (keep := self.commands[0].keep) is not None:
@@ -177,6 +192,7 @@ class Command:
         self.keep: int | None = None  # how many ledgers
         self.begun = self.over = False
         self.at = float("inf")  # when the next thing happens in its run
+        self.dying_until = -1.0  # until then the last transaction of a killed process goes on, and its lock is held
 
     def __str__(self) -> str:
         """Name it."""
@@ -186,7 +202,8 @@ class Command:
         """Start a process, unless it has one, has done its work, or somebody holds a lock that it needs."""
         if self.process or self.over:
             return
-        held = {key for other in self.all.commands if other.process for key in other.keys}
+        at_it = (other for other in self.all.commands if other.process or other.dying_until >= self.all.now)
+        held = {key for other in at_it if other is not self for key in other.keys}
         if self.all.locks and held & {*self.keys}:
             self.all.probes["refused by a lock"] += 1
             self.all.later(5.0, self.start)
@@ -215,12 +232,13 @@ class Command:
         """Make a migration; it begins anywhere, or goes on."""
         store, draw, conn = self.all.store, self.all.draw, self.database.connect()
         for key in self.keys:
-            value = draw.choice([store.first - 1, store.last, draw.randint(store.first - 1, store.last)])
+            last = store.last - (self.kind == "history")  # which begins with a ledger that is there
+            value = draw.choice([store.first - 1, last, draw.randint(store.first - 1, last)])
             known = draw.choice([true_hash(value), None]) if value < store.first else true_hash(value)
             cursors.make(conn, key, value, known, run)  # type: ignore[arg-type]
         protocols = tuple(Classifier().protocol(each) for each in self.ids)
-        oldest = store.first if self.kind == "history" else 0
-        firsts = {each: max(store.begins[cursors.key(each, self.kind)], oldest) for each in self.ids}
+        firsts = {each: store.begins[cursors.key(each, self.kind)] for each in self.ids}
+        firsts = dict.fromkeys(self.ids, store.first) if self.kind == "history" else firsts
         found = Ready(self.kind, protocols, firsts, cursors.read(conn, self.keys), store.last)  # type: ignore[arg-type]
         settings, opened = self.settings(until_tip=draw.random() < 0.2), self.opened(found.wanted)
         job = Migration(settings, self.database, opened, conn, Account(None), found)  # type: ignore[arg-type]
@@ -310,11 +328,15 @@ class Command:
     def ended(self, finish: Finish) -> None:
         """The command ends; a migration that was handed over is done, and everything else is started again."""
         job, self.process = self.process.job, None
-        taken = isinstance(finish.error, CursorTaken) and self.kind and not self.all.locks
+        # A part below is gone, or another one is there, once somebody else has come to its end.
+        gone = "_below_" in getattr(finish.error, "key", "")
+        taken = (isinstance(finish.error, CursorTaken) or gone) and self.kind and not self.all.locks
         passing = isinstance(finish.error, Interrupted | ChunkAbandoned | WorkersLost)
         assert taken or passing or not finish.error, f"{self} ends by {finish.error!r}"
-        if self.kind and finish.outcome == "success" and not job._left:
-            store, self.over = self.all.store, True
+        store = self.all.store
+        lacks = self.kind == "history" and store.lacks_below(self.ids)  # they have come after it began
+        if self.kind and finish.outcome == "success" and not job._left and not lacks:
+            self.over = True
             self.all.probes["handed off"] += 1
             for key in self.keys:
                 value, _, by, _ = store.cursors[key]
@@ -338,6 +360,7 @@ class Command:
         self.leave()
         self.all.probes["killed"] += 1
         late_s = self.all.draw.choice([0.0, 0.5])
+        self.dying_until = self.all.now + late_s
         if commits and self.all.draw.random() < 0.7:
             self.all.probes["killed while it commits"] += 1
             swap = swap_of(commits[0])

@@ -7,7 +7,7 @@ has fallen out of the retention is nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from answers import HISTORY, commit_of
@@ -31,7 +31,7 @@ class Store:
     def __init__(self, first: int, last: int, protocols: list[str]) -> None:
         """Hold ledgers that some backfill has brought, with these protocols set up."""
         self.protocols = protocols
-        names = ("stretches", "cursors", "segments", "history_segments", "commits", HISTORY, *TABLES)
+        names = ("stretches", "cursors", "histories", "segments", "history_segments", "commits", HISTORY, *TABLES)
         self.tables: Writes = {name: {} for name in names}
         self.written: dict[str, dict[int, str]] = {}  # by cursor and ledger: by whom, if it was ever
         self.begins: dict[str, int] = {}
@@ -39,7 +39,9 @@ class Store:
         self.open: list[Session] = []
         self.between: Callable[[Session], None] = lambda _: None  # what others do between two queries
         self.is_read: Callable[[], bool] = lambda: False  # whether somebody reads what is to be dropped
-        self._others = False  # whether they are at it
+        self._others = self._fills_below = False  # whether they are at it
+        self.highest = first  # that the oldest ledger ever was
+        self.joined = 0  # parts below histories
         self.tables["stretches"][0] = (first, first - 1, ("backfill", 1))
         self.begin(BASE, first)
         self.backfill(last - first + 1)
@@ -89,7 +91,7 @@ class Store:
                 self._copy_history(session, swap, [gate.protocol.id for gate in swap._open if gate.kind == "history"])
             else:
                 assert isinstance(swap, LegSwap)
-                keys = [cursors.key(each.id, swap._leg.kind) for each in swap._leg.protocols]
+                keys = [cursors.key(each.id, swap._leg.way) for each in swap._leg.protocols]
                 if swap._leg.kind == "history":
                     self._copy_history(session, swap, [each.id for each in swap._leg.protocols])
                 swap.write_ahead(session)  # type: ignore[arg-type]
@@ -116,7 +118,7 @@ class Store:
 
     def _wrote(self, key: str, ledgers: LedgerRange, by: str) -> None:
         following = self.done[key] + 1
-        fallen_out = key in self._histories() and following < ledgers.first <= self.first
+        fallen_out = key in self._histories() and following < ledgers.first <= self.highest
         assert ledgers.first == following or fallen_out, (
             f"{by} writes ledgers {ledgers} of {key} where {following} is next"
         )
@@ -126,7 +128,7 @@ class Store:
 
     def _histories(self) -> dict[str, str]:
         """Return the protocols whose histories there may be, by the key of the cursor."""
-        return {cursors.key(each, "history"): each for each in self.protocols}
+        return {cursors.key(each, way): each for each in self.protocols for way in ("history", "history_below")}
 
     def backfill(self, more: int) -> None:
         """Somebody else brings ledgers above."""
@@ -136,6 +138,28 @@ class Store:
                 self._copy_base(session, part, "backfill")
             session.put("stretches", 0, (self.first, ledgers.last, ("backfill", 1)))
         self._wrote(BASE, ledgers, "backfill")
+
+    def backfill_below(self, more: int) -> None:
+        """Somebody else brings ledgers below."""
+        session, ledgers = Session(self), LedgerRange(self.first - more, self.first - 1)
+        self._fills_below = True
+        with session.transaction():
+            for part in (LedgerRange(each, each) for each in ledgers):
+                self._copy_base(session, part, "backfill")
+            session.put("stretches", 0, (ledgers.first, self.last, self.tables["stretches"][0][2]))
+        self._fills_below = False
+
+    def lacks_below(self, protocol_ids: Iterable[str]) -> bool:
+        """Return whether a history of some protocols lacks ledgers below it."""
+        return any(self.tables["histories"].get(each, 0) > self.first for each in protocol_ids)
+
+    def claimed(self, protocol: str) -> set[int]:
+        """Return the ledgers that a history, with its part below, is said to have."""
+        names = (f"protocol_{protocol}_history_{each}" for each in ("cursor", "below_from", "below_cursor"))
+        last, begins, reached = (self.cursors.get(each, (0,))[0] for each in names)
+        whole = range(self.tables["histories"].get(protocol, last + 1), last + 1)
+        part = range(begins, reached + 1) if begins else ()
+        return {each for each in (*part, *whole) if each >= self.first}
 
     def has(self, swap: Swap) -> bool:
         """Return whether a commit is in."""
@@ -150,15 +174,22 @@ class Store:
     def take(self, writes: Writes) -> None:
         """Have what a transaction has changed: from here on everybody sees it, and it has to be right."""
         first = self.first
+        histories = self.tables["histories"]
+        self.joined += sum(begins < histories.get(each, 0) for each, begins in writes.get("histories", {}).items())
         for table, rows in writes.items():
             there = self.tables[table]
+            twice = [key for key, row in rows.items() if row is not None and key in there] if table == HISTORY else []
+            assert not twice, f"history is written twice: {twice}"
             there.update(rows)
             for key in [key for key, row in rows.items() if row is None]:
                 del there[key]
-        assert self.first >= first, f"ledger {self.first} comes back, and the oldest was {first}"
+        self.highest = max(self.highest, self.first)
+        assert self.first >= first or self._fills_below, f"ledger {self.first} comes back, and the oldest was {first}"
         if "stretches" in writes or writes.keys() & set(TABLES):
             self._check_base(writes)
         self._check_history(writes, first)
+        if writes.keys() & {"stretches", "cursors", "histories", HISTORY}:
+            self._check_claims()
 
     def _check_base(self, writes: Writes) -> None:
         first, last = self.first, self.last
@@ -175,13 +206,19 @@ class Store:
         first = self.first
         for (protocol, ledger), by in writes.get(HISTORY, {}).items():
             if by is None:
-                assert ledger < first, f"the history of {protocol} loses ledger {ledger}, and the oldest is {first}"
+                lost = ledger >= first and ledger in self.claimed(protocol)
+                assert not lost, f"the history of {protocol} loses ledger {ledger}, and the oldest is {first}"
             else:
                 assert ledger >= first, f"{by} writes ledger {ledger} of {protocol} below the oldest, {first}"
         if first > before:
             # A segment that lies below as a whole is dropped when nobody writes into it any more.
             left = range(Segment.of(first).first, first)
             assert not (found := self.history_in(left)), f"history is left below the oldest ledger, {first}: {found}"
+
+    def _check_claims(self) -> None:
+        for protocol in self.tables["histories"]:
+            lies = [each for each in self.claimed(protocol) if (protocol, each) not in self.tables[HISTORY]]
+            assert not lies, f"the history of {protocol} is said to have ledgers {lies}"
 
     def history_in(self, ledgers: range) -> list[tuple[str, int]]:
         """Return what there is of histories of some ledgers."""
@@ -194,10 +231,11 @@ class Store:
 
     def check_complete(self) -> None:
         """All that the store has is there of every cursor, too."""
-        protocol_of = self._histories()
         for key, written in self.written.items():
-            wanted = range(max(self.begins[key], self.first if key in protocol_of else 0), self.last + 1)
-            lacks = [each for each in wanted if each not in written]
-            if key in protocol_of:
-                lacks += [each for each in wanted if (protocol_of[key], each) not in self.tables[HISTORY]]
-            assert not lacks, f"{key} lacks ledgers {lacks}"
+            if key not in self._histories():
+                lacks = [each for each in range(self.begins[key], self.last + 1) if each not in written]
+                assert not lacks, f"{key} lacks ledgers {lacks}"
+        for protocol, begins in self.tables["histories"].items():
+            wanted = range(max(begins, self.first), self.last + 1)
+            lacks = [each for each in wanted if (protocol, each) not in self.tables[HISTORY]]
+            assert not lacks, f"the history of {protocol} lacks ledgers {lacks}"

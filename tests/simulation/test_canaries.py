@@ -22,7 +22,7 @@ from pipeline.events import Grown
 from pipeline.reorder import ReorderBuffer
 from pipeline.segments import SEGMENT_LEDGERS, SegmentQueue
 from pipeline.stall import GiveUp, Late, Patience, Split, TryAgain, after_failure
-from pipeline.store import cursors, retention, state_changes
+from pipeline.store import below, cursors, retention, state_changes
 from pipeline.store.cursors import CursorSwap, Kind, read
 from pipeline.store.gates import LiveSwap
 from pipeline.store.legs import Leg, LegSwap, next_leg
@@ -167,6 +167,21 @@ def go_on_with_all_protocols(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(migrate, "next_leg", together)
 
 
+def leave_parts_apart(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(below, "join", lambda *_: None)
+
+
+def join_parts_on_their_way(patch: pytest.MonkeyPatch) -> None:
+    def carry_out(swap: LegSwap, conn: Any, epoch: int) -> None:
+        CursorSwap.carry_out(swap, conn, epoch)
+        for each in swap._ids if swap._leg.below else ():
+            for end in ("cursor", "from"):
+                conn.put("cursors", f"protocol_{each}_history_below_{end}", None)
+            conn.put("histories", each, swap.chunk.gap.ledgers.first)
+
+    patch.setattr(LegSwap, "carry_out", carry_out)
+
+
 def see_no_handoff(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cursors, "taken_over", lambda *_: [])
 
@@ -182,6 +197,8 @@ def see_no_handoff(patch: pytest.MonkeyPatch) -> None:
         (write_where_the_cursor_is_another_s, "is next"),
         (go_on_with_all_protocols, "ends by Cursor"),
         (see_no_handoff, "no end after"),
+        (leave_parts_apart, "no end after"),
+        (join_parts_on_their_way, "is said to have ledgers"),
     ],
 )
 def test_the_simulation_of_a_handover_notices(canary: Patch, cry: str, monkeypatch: pytest.MonkeyPatch):
@@ -214,7 +231,11 @@ def leave_history_behind(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_jump(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cursors, "jump", lambda *_: None)
+    patch.setattr(below, "catch_up", lambda *_: None)
+
+
+def claim_what_has_fallen_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(below, "keep", lambda *_: None)
 
 
 def write_what_has_fallen_out(patch: pytest.MonkeyPatch) -> None:
@@ -244,6 +265,7 @@ def want_what_has_fallen_out(patch: pytest.MonkeyPatch) -> None:
         (forget_by_itself, "the books have"),
         (leave_history_behind, "history is left below the oldest"),
         (never_jump, "out of place|no end after"),
+        (claim_what_has_fallen_out, "is said to have ledgers|no end after"),
         (write_what_has_fallen_out, "below the oldest"),
         (write_whole_chunks, "below the oldest"),
         (want_what_has_fallen_out, "come back"),

@@ -30,6 +30,8 @@ PROBES = {
     "lost behind its process",
     "landed while somebody looks",
     "backfill moves the frontier",
+    "ledgers come below",
+    "joined below",
     "ended at the tip",
     "grown at the tip",
     "interrupted at the tip",

@@ -38,21 +38,8 @@ SET value = %(last)s, hash = %(last_hash)s,
     job = %(job)s, run_id = %(run_id)s, epoch = %(epoch)s, commit_id = %(commit_id)s, updated_at = now()
 WHERE key = %(key)s AND value = %(first)s::int8 - 1 AND (hash IS NULL OR hash = %(previous_hash)s)
 
--- name: jump
--- A history's cursor that stands below `value` now stands there, and the history begins there: what it would have to pass
--- is no longer kept.
-WITH jumped AS (
-    UPDATE ledgerfill.ingest_store
-    SET value = %(value)s, hash = %(hash)s, job = %(job)s, run_id = %(run_id)s, commit_id = gen_random_uuid(),
-        updated_at = now()
-    WHERE key = %(key)s AND value < %(value)s
-    RETURNING key
-)
-UPDATE ledgerfill.protocols SET history_from = %(value)s::int8 + 1
-WHERE 'protocol_' || id || '_history_cursor' IN (SELECT key FROM jumped)
-
--- name: standing
--- Cursors after a lost swap, read under lock so that they mean something.
+-- name: take
+-- Cursors, read under lock so that they mean something: after a lost swap, or before they jump.
 SELECT key, value, hash, job, run_id FROM ledgerfill.ingest_store WHERE key = ANY(%(keys)s)
 ORDER BY key COLLATE "C" -- as commits take them, whatever the database's own order is
 FOR UPDATE

@@ -5,15 +5,11 @@
 SELECT first FROM ledgerfill.ledger_stretches WHERE first < %(first)s ORDER BY first DESC FOR UPDATE
 
 -- name: history_cursors
--- Cursors of histories, under lock: who commits one of their chunks reads the books before this transaction or after it.
-SELECT value FROM ledgerfill.ingest_store WHERE key LIKE 'protocol\_%%\_history\_cursor'
+-- Cursors of histories and their parts, under lock: who commits one of their chunks reads the books before this
+-- transaction or after it.
+SELECT value FROM ledgerfill.ingest_store WHERE key ~ '^protocol_.*_history(_below)?_cursor$'
 ORDER BY key COLLATE "C" -- as commits take them, whatever the database's own order is
 FOR UPDATE
-
--- name: begins
--- Histories that have come as far begin no lower than what is kept: ledgers that are filled in below have none.
-UPDATE ledgerfill.protocols p SET history_from = %(first)s FROM ledgerfill.ingest_store c
-WHERE c.key = 'protocol_' || p.id || '_history_cursor' AND c.value >= %(first)s::int8 - 1 AND p.history_from < %(first)s
 
 -- name: forget
 -- Stretches that lie below the first ledger kept.
