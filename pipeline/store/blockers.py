@@ -38,6 +38,11 @@ def blockers(conn: psycopg.Connection, waiting: Sequence[int]) -> list[Blocker]:
     return [Blocker(*row) for row in conn.execute(_SQL["blockers"], {"waiting": list(waiting)})]
 
 
+def builds(conn: psycopg.Connection) -> bool:
+    """Return whether somebody builds an index in this database: that takes its time, and then gives its lock back."""
+    return conn.execute(_SQL["builds"]).fetchone() is not None
+
+
 def of_program(conn: psycopg.Connection) -> list[Blocker]:
     """Return who holds up any session of this program in this database."""
     waiting = [pid for (pid,) in conn.execute(_SQL["waiting"])]

@@ -23,7 +23,7 @@ from pipeline.errors import CommitRefused, Refused, Unclassified, first_line
 from pipeline.events import Committed
 from pipeline.lanes import Turn
 from pipeline.segments import Segment
-from pipeline.store import queries, segments
+from pipeline.store import blockers, queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import cancel
 from pipeline.store.copying import copy
@@ -121,6 +121,9 @@ class Committer:
             self._make_room(chunk, swap)
             try:
                 return Committed(chunk.ledgers, self._transact(chunk, swap, turn), swap.left_alone)
+            except psycopg.errors.LockNotAvailable:  # an index of a full segment may take longer than a session waits
+                if self._cancelled.is_set() or not blockers.builds(self._conn):
+                    raise
             except (SwapLost, RowsThere, RoomGone) as lost:
                 self._segment = None
                 turn()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from cursoring import changed, run_of, take_over
 from cutting_proxy import CuttingProxy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.errors import CursorTaken, HandedOff
+from pipeline.errors import CommitRefused, CursorTaken, HandedOff
 from pipeline.plan import Gap
 from pipeline.store import cursors, retention
 from pipeline.store.books import Run
@@ -24,6 +25,13 @@ from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
 TOKEN = b"\2" * 32
+SLOW = """
+    CREATE FUNCTION public.slow(int8) RETURNS int8 LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+        PERFORM pg_sleep(0.4);
+        RETURN $1;
+    END $$
+"""
+BUILD = "CREATE INDEX built ON ledgerfill.state_changes_0 (public.slow(operation_id))"
 STRETCH = """
     INSERT INTO ledgerfill.ledger_stretches
     VALUES (66000, 70000, '\\x01', '\\x02', '\\x03', 'live', 1, 1, gen_random_uuid())
@@ -80,6 +88,29 @@ def passed(conn: psycopg.Connection, run: Run, tmp_path: Path, store: str) -> It
         committer.commit(changed(tmp_path, 100, 104))
         conn.execute(STRETCH)
         yield committer
+
+
+def test_an_index_that_is_being_built_is_waited_for(store: str, conn, run: Run, tmp_path: Path):
+    """However long it takes, and not longer than that: somebody else's lock is waited for as long as is set."""
+    connect = partial(psycopg.connect, store, autocommit=True)
+    hasty = partial(connect, options="-c lock_timeout=200")
+    with (
+        closing(Committer(hasty, run, swap=partial(LegSwap, leg=HISTORY))) as committer,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        committer.commit(changed(tmp_path, 100, 104))
+        conn.execute(SLOW)
+        build = beside.submit(lambda: connect().execute(BUILD).connection.close())
+        while not conn.execute("SELECT FROM pg_stat_progress_create_index WHERE phase ~ 'building'").fetchall():
+            assert not build.done()
+        committer.commit(changed(tmp_path, 105, 106))
+        assert conn.execute("SELECT to_regclass('ledgerfill.built') IS NOT NULL").fetchone() == (True,)
+        build.result(10)
+        with conn.transaction():
+            conn.execute("LOCK TABLE ledgerfill.state_changes_0 IN SHARE MODE")
+            with pytest.raises(CommitRefused, match="canceling statement due to lock timeout"):
+                committer.commit(changed(tmp_path, 107, 107))
+    assert written(conn) == list(range(100, 107))
 
 
 def test_a_partition_that_was_dropped_behind_live_ingestion_is_a_handoff(conn, passed: Committer, tmp_path: Path):

@@ -13,3 +13,7 @@ CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS by (pid)
 LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = by.pid
 WHERE by.pid <> ALL (%(waiting)s)
 ORDER BY by.pid
+
+-- name: builds
+-- Indexes that are being built; of which table, not every role may see.
+SELECT FROM pg_catalog.pg_stat_progress_create_index WHERE datname = current_database() LIMIT 1
