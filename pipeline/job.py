@@ -86,7 +86,7 @@ class Job(ABC):
 
     def complete(self, finisher: Finisher, wanted: CompleteSegment) -> None:
         """Complete a segment as it is wanted."""
-        finisher.finish(wanted.segment, beside=wanted.beside)
+        finisher.finish(wanted.segment, segments.BASE, beside=wanted.beside)
 
     def lacks_by_looking(self, conn: psycopg.Connection) -> tuple[LedgerRange, ...]:
         """Return what is not done at the end of a run, by the books and by looking at what the run has written."""

@@ -148,8 +148,8 @@ class _Live(BaseTables):
     def complete(self, finisher: Finisher, wanted: CompleteSegment) -> None:
         """Complete a segment, and its history where that is written here: its migrations are at their ends."""
         trims = self._keep is not None and not self._until_tip  # wherever what falls out of the retention is
-        for kind in (BASE, HISTORY) if self._has_history else (BASE,):
-            finisher.finish(wanted.segment, kind, beside=wanted.beside or trims)
+        kinds = (BASE, HISTORY) if self._has_history else (BASE,)
+        finisher.finish(wanted.segment, *kinds, beside=wanted.beside or trims)
 
     def swap(self, chunk: ReadyChunk, run: Run, commit_id: UUID) -> Swap:
         """Return the swap of the stretch and of the gates."""

@@ -42,7 +42,7 @@ def finish_product(url: str, ledgers: LedgerRange, connections: int) -> None:
     """Complete the segments of `ledgers` as a run does: build their indexes, freeze and analyse them."""
     with closing(Finisher(lambda limits: open_store(url, limits=limits), connections)) as finisher:
         for segment in segments(ledgers):
-            finisher.finish(segment)
+            finisher.finish(segment, stored.BASE)
 
 
 def _nothing(_url: str, _ledgers: LedgerRange, _connections: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import zip_longest
 from typing import TypeVar
 
 import psycopg
@@ -18,7 +19,7 @@ from pipeline.store import locks, queries, segments
 from pipeline.store.books import Run
 from pipeline.store.connection import Limits, cancel, sever
 from pipeline.store.reconnect import Patience, retrying
-from pipeline.store.segments import BASE, Completing
+from pipeline.store.segments import Completing
 
 logger = logging.getLogger(__name__)
 _SQL = queries.load("segments")
@@ -46,6 +47,7 @@ class Finisher:
     ) -> None:
         """Connect to nothing yet, for `run`; a connection that breaks is opened again, for `reconnect_s` seconds."""
         self._connect, self._run, self._reconnect_s = connect, run, reconnect_s
+        self._connections = connections
         self._free: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
         for _ in range(connections):
             self._free.put(None)
@@ -69,31 +71,42 @@ class Finisher:
             if not conn.closed:
                 cancel(conn)
 
-    def finish(self, segment: Segment, kind: Completing = BASE, *, beside: bool = False) -> None:
-        """Complete the base tables of `segment`, or its history, if it is due.
+    def finish(self, segment: Segment, kind: Completing, *more: Completing, beside: bool = False) -> None:
+        """Complete the base tables of `segment`, its history, or both together, as far as they are due.
 
         `beside`: rows of this run may still come, as they may of others who write such tables meanwhile. Then it takes
         longer and stops nobody. Raises `SegmentIncomplete` with PostgreSQL's own words.
         """
         try:
-            if segment in self._with_connection(kind.due):
-                logger.info("building the indexes of %s of ledgers %s", kind.what, segment.ledgers)
-                if beside or self._with_connection(lambda conn: locks.others(conn, self._run, kind.writers)):
-                    # By one connection: the server builds one index of a table at a time where others may be writing.
-                    self._with_connection(partial(kind.beside, segment=segment))
-                else:
-                    self._complete(segment, kind)
-                logger.info("every index of %s of ledgers %s is built", kind.what, segment.ledgers)
+            wanted = [each for each in (kind, *more) if segment in self._with_connection(each.due)]
+            if not wanted:
+                return
+            what = f"{' and '.join(kind.what for kind in wanted)} of ledgers {segment.ledgers}"
+            logger.info("building the indexes of %s", what)
+            others = [kind for kind in wanted if beside or self._has_others(kind)]
+            if alone := [kind for kind in wanted if kind not in others]:
+                self._complete(segment, alone)
+            for kind in others:
+                # By one connection: the server builds one index of a table at a time where others may be writing.
+                self._with_connection(partial(kind.beside, segment=segment))
+            logger.info("every index of %s is built", what)
         except psycopg.Error as error:
             raise SegmentIncomplete(segment.ledgers, _reason(error)) from error
 
-    def _complete(self, segment: Segment, kind: Completing) -> None:
+    def _has_others(self, kind: Completing) -> bool:
+        return self._with_connection(lambda conn: locks.others(conn, self._run, kind.writers))
+
+    def _complete(self, segment: Segment, kinds: Sequence[Completing]) -> None:
         # Asked before: what comes after that is not frozen.
         full = self._with_connection(lambda conn: segments.is_full(conn, segment))
+        tables = [table for kind in kinds for table in reversed(kind.tables)]
+        indexes = [index for each in zip_longest(*(kind.indexes for kind in kinds)) for index in each if index]
+        helpers = self._connections // len(indexes)  # where an index each would leave some with nothing to do
         # First frozen: building an index would mark each row as committed, and log its page whole, once more.
-        self._side_by_side(partial(segments.settle, segment=segment, table=table) for table in reversed(kind.tables))
-        self._side_by_side(partial(index.build, segment=segment) for index in kind.indexes)
-        self._with_connection(lambda conn: kind.complete(conn, segment, full=full))
+        self._side_by_side(partial(segments.settle, segment=segment, table=table) for table in tables)
+        self._side_by_side(partial(index.build, segment=segment, helpers=helpers) for index in indexes)
+        for kind in kinds:
+            self._with_connection(partial(kind.complete, segment=segment, full=full))
 
     def _side_by_side(self, works: Iterable[Callable[[psycopg.Connection], None]]) -> None:
         for done in [self._threads.submit(self._with_connection, work) for work in works]:

@@ -29,9 +29,12 @@ class Index:
     name: str  # behind that of the segment's table
     unique: bool = False
 
-    def build(self, conn: psycopg.Connection, segment: Segment, *, beside: bool = False) -> None:
-        """Build it, or do nothing where it is there; not within a transaction, and one at a time `beside` writers."""
-        conn.execute(_SQL["sort_memory"], {"part": part(self.table, segment)})
+    def build(self, conn: psycopg.Connection, segment: Segment, *, beside: bool = False, helpers: int = 0) -> None:
+        """Build it, or do nothing where it is there; not within a transaction, and one at a time `beside` writers.
+
+        `helpers`: processes of the server that may help this connection's.
+        """
+        conn.execute(_SQL["sort_memory"], {"part": part(self.table, segment), "helpers": helpers})
         name = f"{part(self.table, segment)}_{self.name}"
         words = ["UNIQUE"] * self.unique + ["INDEX"] + ["CONCURRENTLY"] * beside
         names = {

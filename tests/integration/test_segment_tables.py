@@ -113,7 +113,7 @@ def test_costly_indexes_come_when_a_segment_is_completed(
     committer.close()
     assert indexes(conn, Segment(0)) == set()
     assert segments.due(conn) == [Segment(0)]
-    finisher.finish(Segment(0))
+    finisher.finish(Segment(0), segments.BASE)
     assert indexes(conn, Segment(0)) == EVERY
     assert segments.due(conn) == []
     options = "SELECT count(*) FROM pg_class WHERE relname LIKE '%\\_0' AND reloptions IS NOT NULL"
@@ -129,7 +129,7 @@ def test_keys_are_unique_in_the_end(conn: psycopg.Connection, finisher: Finisher
     for _ in range(2):
         conn.execute("INSERT INTO ledgerfill.events VALUES (4294967296, 0, NULL, 1, NULL, '', '')")
     with pytest.raises(SegmentIncomplete, match=r"cannot build the indexes .* 1-65535: could not create unique index"):
-        finisher.finish(Segment(0))
+        finisher.finish(Segment(0), segments.BASE)
     assert segments.due(conn) == [Segment(0)]
 
 
@@ -139,7 +139,7 @@ def test_completing_goes_on_where_it_was_killed(conn: psycopg.Connection, finish
     segments.BASE.indexes[0].build(conn, Segment(0))
     oid = "SELECT 'ledgerfill.events_0_contract_id_operation_id_idx'::regclass::oid"
     before = conn.execute(oid).fetchone()
-    finisher.finish(Segment(0))
+    finisher.finish(Segment(0), segments.BASE)
     assert indexes(conn, Segment(0)) == EVERY
     assert conn.execute(oid).fetchone() == before
 
@@ -157,7 +157,7 @@ def test_live_ingestion_is_not_held_up(store: str, conn: psycopg.Connection, fin
         stack.enter_context(locks.hold(held, run, lock=locks.LIVE_INGESTION))
         with live.transaction():
             live.execute(row, [handmade.toid(2, 1, 1)])
-            done = lane.submit(finisher.finish, Segment(0))
+            done = lane.submit(finisher.finish, Segment(0), segments.BASE)
             deadline = time.monotonic() + 20
             while not (builder := conn.execute(beside).fetchone()):
                 assert time.monotonic() < deadline
@@ -175,9 +175,9 @@ def test_live_ingestion_is_not_held_up(store: str, conn: psycopg.Connection, fin
 def test_completing_outlives_its_connections(conn: psycopg.Connection, finisher: Finisher):
     """When the server ends a connection, what it was at is done again over a new one."""
     segments.ensure(conn, LedgerRange(1, 1))
-    finisher.finish(Segment(65_536))  # none there: it connects, and has nothing to do
+    finisher.finish(Segment(65_536), segments.BASE)  # none there: it connects, and has nothing to do
     conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ledgerfill'")
-    finisher.finish(Segment(0))
+    finisher.finish(Segment(0), segments.BASE)
     assert segments.due(conn) == []
 
 
@@ -206,7 +206,7 @@ def test_completing_outlives_a_silent_connection(through: Callable[..., Finisher
     segments.ensure(conn, LedgerRange(1, 1))
     fates = iter([fate, fate])
     with closing(through(lambda: next(fates, "pass"), ask_s=1.0)) as finisher:
-        finisher.finish(Segment(0))
+        finisher.finish(Segment(0), segments.BASE)
     assert indexes(conn, Segment(0)) == EVERY
     assert segments.due(conn) == []
 
@@ -223,7 +223,7 @@ def test_cancelled_completion_ends_beside_a_silent_server(through: Callable[...,
     silent = threading.Event()
     finisher = through(lambda: silent.set() or "hole", ask_s=60.0)
     with ThreadPoolExecutor(1) as lane:
-        done = lane.submit(finisher.finish, Segment(0))
+        done = lane.submit(finisher.finish, Segment(0), segments.BASE)
         assert silent.wait(20)
         start = time.monotonic()
         finisher.cancel()
@@ -239,7 +239,7 @@ def test_an_index_waits_for_no_other_segment(conn: psycopg.Connection, finisher:
     with psycopg.connect(store) as writer, psycopg.connect(store) as reader:
         writer.execute("INSERT INTO ledgerfill.events_65536 VALUES (281474976710656, 0, NULL, 1, NULL, '', '')")
         reader.execute("SELECT count(*) FROM ledgerfill.events")
-        finisher.finish(Segment(0))
+        finisher.finish(Segment(0), segments.BASE)
         reader.rollback()
         reader.execute("SELECT count(*) FROM ledgerfill.events")
     assert segments.due(conn) == [Segment(65_536)]
@@ -279,8 +279,8 @@ def test_a_segment_is_full_when_one_stretch_has_all_of_it(
 def test_a_full_segment_is_frozen_once(conn: psycopg.Connection, finisher: Finisher):
     """One that was completed half full is due again when its last ledger has come, and then never more."""
     segments.ensure(conn, LedgerRange(1, 1))
-    finisher.finish(Segment(0))
+    finisher.finish(Segment(0), segments.BASE)
     hold(conn, (1, 65_535))
     assert segments.due(conn) == [Segment(0)]
-    finisher.finish(Segment(0))
+    finisher.finish(Segment(0), segments.BASE)
     assert segments.due(conn) == []

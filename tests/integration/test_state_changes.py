@@ -15,10 +15,11 @@ import pytest
 
 from pipeline.errors import SegmentIncomplete
 from pipeline.segments import Segment
-from pipeline.store import books, locks, state_changes
+from pipeline.store import books, locks, segments, state_changes
 from pipeline.store.connection import Limits
 from pipeline.store.connection import connect as connect_store
 from pipeline.store.finish import Finisher
+from pipeline.store.segments import BASE
 from pipeline.store.state_changes import HISTORY
 from workers.messages import LedgerRange
 
@@ -84,6 +85,38 @@ def test_indexes_come_when_the_segment_is_completed(conn: psycopg.Connection, fi
     add(conn, 3)  # it stays indexed and takes rows
     assert indexes(conn) == EVERY
     assert state_changes.due(conn) == []
+
+
+def test_history_and_base_tables_are_completed_together(conn: psycopg.Connection, finisher: Finisher):
+    """What is due of a segment gets its indexes at once, whatever else of it has them already."""
+    segments.ensure(conn, LedgerRange(1, 1))
+    finisher.finish(FIRST, BASE, HISTORY)
+    assert indexes(conn) == EVERY
+    assert segments.due(conn) == state_changes.due(conn) == []
+    query = "SELECT count(*) FROM pg_indexes WHERE tablename ~ '^(ledgers|transactions|operations|events)_0$'"
+    assert conn.execute(query).fetchone() == (len(BASE.indexes) + 1,)
+
+
+def test_the_server_helps_where_connections_are_left(store: str, conn: psycopg.Connection):
+    """Two connections that build two indexes have a process more each; where indexes wait for one, nobody has."""
+    notices = []
+
+    def told(limits: Limits) -> psycopg.Connection:
+        conn = _connected(store, limits)
+        conn.execute("SET client_min_messages = debug1")
+        conn.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+        return conn
+
+    conn.execute("ALTER TABLE ledgerfill.state_changes_0 SET (parallel_workers = 8)")
+    for connections, line in (2, "with request for 1 parallel workers"), (1, "serially"):
+        notices.clear()
+        with closing(Finisher(told, connections)) as finisher:
+            finisher.finish(FIRST, HISTORY)
+        built = [notice for notice in notices if notice.startswith("building index")]
+        assert [notice.partition('" on table "state_changes_0" ')[2] for notice in built] == [line] * 2
+        for each in indexes(conn):
+            conn.execute(f"DROP INDEX ledgerfill.{each}")
+        conn.execute("UPDATE ledgerfill.history_segments SET indexed = false")
 
 
 def test_who_writes_is_not_held_up(connect, conn: psycopg.Connection, finisher: Finisher):

@@ -43,15 +43,16 @@ SELECT s.first + 65535 <= (
 FROM ledgerfill.segments s WHERE s.first = %(first)s
 
 -- name: settings
--- Several connections build at once already.
 -- What nobody waits for any more ends within a second, not when it is done; a server on Windows cannot look for that.
-SELECT set_config('max_parallel_maintenance_workers', '0', false),
-       set_config('client_connection_check_interval', CASE WHEN version() ~* 'visual c|msvc|mingw' THEN '0' ELSE '1s' END, false)
+SELECT set_config('client_connection_check_interval', CASE WHEN version() ~* 'visual c|msvc|mingw' THEN '0' ELSE '1s' END, false)
 
 -- name: sort_memory
 -- Sorting is the quicker the less of a processor's cache it takes, down to where one pass no longer merges what was sorted.
 -- Of M bytes each pass merges M / 272 kB pieces of M bytes, and what an index sorts is half of its table at most.
-SELECT set_config('maintenance_work_mem', greatest(4096, sqrt(pg_relation_size('ledgerfill.' || %(part)s) / 2 * 272.0 / 1024))::int8 || 'kB', false)
+-- The server lets nobody help who would have less than 32 MB.
+SELECT set_config('maintenance_work_mem', greatest(4096, sqrt(pg_relation_size('ledgerfill.' || %(part)s) / 2 * 272.0 / 1024),
+           CASE WHEN %(helpers)s::int4 > 0 THEN (%(helpers)s::int4 + 1) * 32768 END)::int8 || 'kB', false),
+       set_config('max_parallel_maintenance_workers', %(helpers)s::text, false)
 
 -- name: invalid
 -- A row where an index was begun beside writers, and its session was killed or found rows twice.
