@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from growing import GrowingLake
-from lakes import FIRST, LAST, core_ledgers, key, mend
+from lakes import FIRST, LAST, OTHER_CHAIN, core_ledgers, key, mend, write_lake
 from migrated import BOTH, CHANGES, HISTORY, fold, history_of, rows, statuses
 from program import Program, Running, ended_well, wait_for
 from stores import held
@@ -20,6 +21,10 @@ TOP = 25  # the first ledger of the store as its histories begin
 # where the store begins at first.
 LOWEST, HIGHEST, ABOVE = 65500, 65600, 65540
 SEGMENTS = "SELECT first, indexed FROM ledgerfill.history_segments ORDER BY first"
+UNINDEX = """
+    DROP INDEX ledgerfill.state_changes_0_pkey;
+    UPDATE ledgerfill.history_segments SET indexed = false WHERE first = 0
+"""
 BEGINS = "SELECT history_from FROM ledgerfill.protocols ORDER BY id"
 PARTS = "SELECT key FROM ledgerfill.ingest_store WHERE key ~ '_below_'"
 
@@ -100,6 +105,21 @@ def test_a_killed_one_goes_on_below(above: Program, core_lake: Path, shared: Pat
     assert_whole(above, shared)
 
 
+@pytest.mark.parametrize("strangers", [range(10, TOP - 1), [TOP - 1]])
+def test_ledgers_of_another_history_are_refused(
+    above: Program, core_lake: Path, shared: Path, tmp_path: Path, strangers: Sequence[int]
+):
+    """A source that does not link to the store, at the part's first ledger or its last, adds nothing to the history."""
+    fill(above, core_lake, 10, TOP - 1)
+    others = core_ledgers(shared, OTHER_CHAIN)
+    mixed = core_ledgers(shared) | {ledger: others[ledger] for ledger in strangers}
+    ended = above(*HISTORY, *of(write_lake(tmp_path / "other", mixed)))
+    assert ended.returncode in (1, 2)
+    assert "follows" in ended.stderr or "does not link" in ended.stderr
+    assert rows(above, BEGINS) == [(TOP,)] * 2
+    assert rows(above, CHANGES) == fold({each: raw for each, raw in core_ledgers(shared).items() if each >= TOP})[0]
+
+
 def test_what_lies_below_a_gap_is_left_out_and_said(above: Program, core_lake: Path, shared: Path):
     """A stretch of its own has no history before the gap is filled; then the same command fills both."""
     fill(above, core_lake, FIRST, 9)
@@ -177,6 +197,9 @@ def test_live_ingestion_goes_on_beside_it(ledgerfill: Program, whole: Path, tmp_
         holed.bring(65530)
         _, report = ledgerfill.report(*HISTORY, "--source", holed, *BOTH)
         assert (report["outcome"], report["missing"]) == ("handed_off", [])
+        with psycopg.connect(ledgerfill.database or "", autocommit=True) as conn:
+            conn.execute(UNINDEX)
+        ended_well(ledgerfill, *HISTORY, "--source", holed, *BOTH)  # as after one that was killed at its very end
         follow(ledgerfill, lake, ABOVE + 40)
     assert rows(ledgerfill, CHANGES) == history_of(whole, LOWEST, ABOVE + 40)
     assert shown(ledgerfill) == [([LOWEST, ABOVE + 40], None, [])] * 2
