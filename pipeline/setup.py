@@ -35,6 +35,7 @@ class SetUp:
     unread: tuple[LedgerRange, ...]  # ledgers whose contracts were never read
     unseen_contracts: int  # that run code which neither a ledger nor an archive has shown
     unseen_wasms: int  # these codes
+    checkpoint: int | None = None  # of the archive that was read
 
     @property
     def complete(self) -> bool:
@@ -74,7 +75,7 @@ def run(settings: SetupSettings) -> SetUp:
         except BaseException:
             contracts.say(conn, ids, "failed")
             raise
-        return _ended(conn, database, ids)
+        return _ended(conn, database, ids, opened)
 
 
 def _ids(settings: SetupSettings, conn: psycopg.Connection, database: Database, classifier: Classifier) -> list[str]:
@@ -130,7 +131,7 @@ def _feed(conn: psycopg.Connection, opened: Opened, passphrase: str, classifier:
     )
 
 
-def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str]) -> SetUp:
+def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str], opened: Opened | None) -> SetUp:
     left = tuple(unread.ranges(conn))
     unseen_contracts, unseen_wasms = contracts.unseen(conn)
     if not left:
@@ -141,4 +142,5 @@ def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str]) -> 
         unread=left,
         unseen_contracts=unseen_contracts,
         unseen_wasms=unseen_wasms,
+        checkpoint=opened.ledger if opened else None,
     )

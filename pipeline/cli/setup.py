@@ -62,9 +62,12 @@ def _lines(found: SetUp) -> Iterator[str]:
         codes, contracts = units.plural(protocol.wasms, "code"), units.plural(protocol.contracts, "contract")
         yield f"  {protocol.id}: {codes}, {contracts}"
     if found.unseen_contracts:
+        where = "an archive may have it, of a checkpoint where it is live (--archive, --checkpoint)"
+        if found.checkpoint is not None:
+            where = f"it is not live at checkpoint {found.checkpoint} of the archive; at another it may be"
         yield (
             f"  {units.plural(found.unseen_contracts, 'contract')} run code that was never seen "
-            f"({units.plural(found.unseen_wasms, 'code')}): an archive may have it (--archive)"
+            f"({units.plural(found.unseen_wasms, 'code')}): {where}"
         )
     for part in found.unread:
         yield f"  ledgers {part} came before the database kept contracts: they are not classified (setup --source)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from lakes import FIRST, LAST, key, mend, write_lake
 from lakes import core_ledgers as ledgers_of
 from made_ledgers import PASSPHRASE, Made, code, instance
 from made_ledgers import ledgers as ledgers_with
-from program import Program, job, wait_for, wait_for_none
+from program import Program, ended_well, job, wait_for, wait_for_none
 from stellar_sdk import xdr
 
 NETWORK = "Test SDF Future Network ; October 2022"
@@ -79,6 +80,21 @@ def test_an_archive_shows_exactly_what_is_live(ledgerfill: Program, shared: Path
     assert f"the store holds ledgers of the network '{NETWORK}', the source is of 'Another'" in other.stderr
     again = ledgerfill("setup", *archive)
     assert (again.returncode, again.stdout) == (0, ended.stdout)
+
+
+def test_what_an_archive_does_not_have_is_not_asked_of_it_again(ledgerfill: Program, shared: Path):
+    """Code that no ledger has shown may be in an archive; that it is not in this one is said once it was read."""
+    archive = ("--archive", shared / "archive" / "futurenet", "--network-passphrase", NETWORK)
+    ended_well(ledgerfill, "setup", *BOTH)
+    with psycopg.connect(ledgerfill.database or "") as conn:
+        conn.execute("INSERT INTO ledgerfill.contract_instances VALUES (%s, 7, %s)", [sha256(b"one"), sha256(b"code")])
+    unseen = r"contracts? run code that was never seen \(\d codes?\): "
+    assert re.search(
+        unseen + r"an archive may have it, of a checkpoint where it is live \(--archive, ",
+        ended_well(ledgerfill, "setup"),
+    )
+    told = ended_well(ledgerfill, "setup", *archive)
+    assert re.search(unseen + r"it is not live at checkpoint \d+ of the archive; at another it may be\n", told)
 
 
 def test_near_misses_that_ledgers_bring_are_refused(ledgerfill: Program, shared: Path, tmp_path: Path):
