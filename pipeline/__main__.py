@@ -99,13 +99,17 @@ def _is_of_standard_output(error: OSError) -> bool:
 
 
 def _open_closed_streams() -> None:
-    """Open /dev/null where the caller has closed a standard stream: else a socket gets its number, and what is said."""
+    """Open /dev/null where the caller has closed a standard stream: else a socket gets its number, and what is said.
+
+    Likewise in the processes that are started.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             found = os.open(os.devnull, os.O_RDWR)
             os.dup2(found, number)
             if found != number:
                 os.close(found)
+            os.set_inheritable(number, True)  # `dup2` leaves a number alone that it was given twice
             setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  # as long as the process
 
 

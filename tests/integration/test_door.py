@@ -250,9 +250,10 @@ def test_standard_output_that_is_full_is_named(tmp_path: Path, unbuffered: str) 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_change_nothing(tmp_path: Path, closed: str) -> None:
-    """A command whose caller has closed its streams runs as ever, and none of its files gets their numbers."""
+    """A command whose caller has closed its streams and its processes run as ever: no file gets these numbers."""
     look = "import os; assert all('/null' in os.readlink(f'/proc/self/fd/{n}') or 'pipe' in os.readlink("
-    look += "f'/proc/self/fd/{n}') for n in range(3)), 'a number is taken'; os.open('/', 0); print('said')"
+    look += "f'/proc/self/fd/{n}') for n in range(3)), 'a number is taken'; os.open('/', 0); "
+    look += "assert all(map(os.get_inheritable, range(3))), 'a number is free in its processes'; print('said')"
     program = [sys.executable, "-c", FAULTY.format(statement=look), "fail"]
     ended = run(tmp_path, "sh", "-c", f'exec "$@" {closed}', "sh", *program, program=())
     assert (ended.returncode, ended.stderr) == (0, "")
