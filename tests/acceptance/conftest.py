@@ -27,12 +27,25 @@ def core_lake(tmp_path: Path, shared: Path) -> Path:
     return write_lake(tmp_path / "lake", core_ledgers(shared))
 
 
-@pytest.fixture
-def filled(ledgerfill: Program, core_lake: Path) -> Program:
-    """A store that holds the whole of that lake."""
-    ended = ledgerfill.backfill(core_lake, FIRST, LAST)
+@pytest.fixture(scope="session")
+def filled_once(shared: Path, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of the database of a store that holds the whole of that lake."""
+    folder, database = tmp_path_factory.mktemp("filled"), new_database("template0")
+    program = Program(folder / "home", database)
+    ended = program.backfill(write_lake(folder / "lake", core_ledgers(shared)), FIRST, LAST)
     assert ended.returncode == 0, ended.stderr
-    return ledgerfill
+    return database.rpartition("/")[2]
+
+
+@pytest.fixture
+def filled(
+    ledgerfill: Program, filled_once: str, new_database: Callable[[str], str], drop_database: Callable[[str], None]
+) -> Iterator[Program]:
+    """A store of this test's own that holds the whole of that lake."""
+    ledgerfill.database = new_database(filled_once)
+    yield ledgerfill
+    ledgerfill.end()
+    drop_database(ledgerfill.database)
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ def test_who_may_only_read_is_answered(filled: Program, reader: dict[str, str]) 
     assert digests(filled.database) == before
 
 
-def test_runs_are_listed_and_shown_to_programs(filled: Program) -> None:
+def test_runs_are_listed_and_shown_to_programs(filled: Program, core_lake: Path) -> None:
     """JSON is all that is on standard output, and has what the run's report had."""
-    _, report = filled.report("backfill", *job(filled.home.parent / "lake", FIRST, LAST))
+    _, report = filled.report("backfill", *job(core_lake, FIRST, LAST))
     assert report["outcome"] == "success"
     (run,) = json.loads(filled("runs", "--limit", 1, "--json").stdout)["runs"]
     assert (run["run_id"], run["outcome"], run["range"], run["ledgers"]) == (1, "success", [FIRST, LAST], 44)
