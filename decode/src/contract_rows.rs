@@ -5,7 +5,7 @@ use crate::prove::Hash;
 use crate::spec::contract_spec;
 use std::collections::{HashMap, HashSet};
 
-/// `contract_specs`: the specification of each code, in order of first appearance.
+/// `contract_specs`: the specification of each code and the ledger that has it first, in this order.
 #[derive(Debug, Default)]
 pub struct Codes {
     seen: HashSet<Hash>,
@@ -19,17 +19,18 @@ impl Codes {
         self.stream.start();
     }
 
-    /// Adds a proven code, unless the chunk has it already.
-    pub fn add(&mut self, code: &Code) {
+    /// Adds a proven code from a change of a ledger, unless the chunk has it already.
+    pub fn add(&mut self, ledger: i32, code: &Code) {
         if !self.seen.insert(*code.hash) {
             return;
         }
-        self.stream.row(2);
+        self.stream.row(3);
         self.stream.hash(code.hash);
         match contract_spec(code.code) {
             Some(spec) => self.stream.bytea(&spec),
             None => self.stream.null(),
         }
+        self.stream.int4(ledger);
     }
 
     /// Its rows.

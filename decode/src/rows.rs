@@ -214,7 +214,9 @@ impl Rows {
     fn contracts(&mut self, raw: &[u8], sequence: i32, ledger: &Ledger) {
         for noted in &ledger.contract_entries {
             match Entry::read(noted.span.of(raw)) {
-                Some(Entry::Code(code)) => self.contract_specs.iter_mut().for_each(|codes| codes.add(&code)),
+                Some(Entry::Code(code)) => {
+                    self.contract_specs.iter_mut().for_each(|codes| codes.add(sequence, &code));
+                }
                 Some(Entry::Instance(instance)) => {
                     let wanted = self.contract_instances.iter_mut();
                     wanted.for_each(|instances| instances.add(sequence, noted.is_state, &instance));

@@ -45,8 +45,8 @@ class Counted:
 
 def stage(conn: psycopg.Connection, specs: Iterable[Spec], instances: Iterable[Instance]) -> None:
     """Stage what an archive says, in the caller's transaction."""
-    types = {SPECS: ("bytea", "bytea"), INSTANCES: ("bytea", "int4", "bytea", "text")}
-    rows: dict[str, Iterable[Sequence[object]]] = {SPECS: specs, INSTANCES: instances}
+    types = {SPECS: ("bytea", "bytea", "int4"), INSTANCES: ("bytea", "int4", "bytea", "text")}
+    rows: dict[str, Iterable[Sequence[object]]] = {SPECS: ((*spec, None) for spec in specs), INSTANCES: instances}
     for section in STAGED:
         with conn.cursor().copy(staging.copy_into(conn, section)) as copy:
             copy.set_types(types[section])
@@ -65,7 +65,7 @@ def merge(conn: psycopg.Connection, staged: Iterable[str], since: int, classifie
     if INSTANCES in staged:  # before code: what is wrong with that names who runs it
         conn.execute(_SQL["merge_instances"], {"since": since})
     if SPECS in staged and (new := conn.execute(_SQL["merge_specs"]).fetchall()):
-        _claim(conn, new, classifier)
+        _claim(conn, new, classifier, staged=True)
 
 
 def set_up(conn: psycopg.Connection) -> list[Protocol]:
@@ -104,22 +104,33 @@ def unseen(conn: psycopg.Connection) -> tuple[int, int]:
     return contracts, wasms
 
 
-def _claim(conn: psycopg.Connection, specs: Iterable[Spec], classifier: Classifier) -> None:
+def _claim(conn: psycopg.Connection, specs: Iterable[Spec], classifier: Classifier, *, staged: bool = False) -> None:
     ids = [protocol.id for protocol in set_up(conn)]
     for code in specs:
-        if protocol := _verdict(conn, code, ids, classifier):
+        if protocol := _verdict(conn, code, ids, classifier, staged=staged):
             conn.execute(_SQL["claim"], {"wasm_hash": code[0], "protocol_id": protocol})
 
 
 def _verdict(
-    conn: psycopg.Connection, code: Spec, ids: Sequence[str], classifier: Classifier, *, owner: str | None = None
+    conn: psycopg.Connection,
+    code: Spec,
+    ids: Sequence[str],
+    classifier: Classifier,
+    *,
+    owner: str | None = None,
+    staged: bool = False,
 ) -> str | None:
-    """Return what `Classifier.verdict` does; what it raises names the ledger, where a contract is known to run it."""
+    """Return what `Classifier.verdict` does; what it raises names the ledger as far as it is known.
+
+    That is from which on a contract runs this code, or else the one that has it of those that are `staged`.
+    """
     try:
         return classifier.verdict(*code, ids, owner=owner)
     except Unclassified as error:
-        seen = conn.execute(_SQL["seen"], {"wasm_hash": code[0]}).fetchone()
-        if seen is None:
-            raise
-        contract, ledger = seen
-        raise Unclassified(f"{error}; contract {contract} runs it from ledger {ledger} on") from error
+        asked = {"wasm_hash": code[0]}
+        if seen := conn.execute(_SQL["seen"], asked).fetchone():
+            contract, ledger = seen
+            raise Unclassified(f"{error}; contract {contract} runs it from ledger {ledger} on") from error
+        if staged and (seen := conn.execute(_SQL["staged"], asked).fetchone()):
+            raise Unclassified(f"{error}; ledger {seen[0]} has it") from error
+        raise

@@ -81,14 +81,14 @@ class Finisher:
             wanted = [each for each in (kind, *more) if segment in self._with_connection(each.due)]
             if not wanted:
                 return
-            what = f"{' and '.join(kind.what for kind in wanted)} of ledgers {segment.ledgers}"
+            what = f"{' and '.join(each.what for each in wanted)} of ledgers {segment.ledgers}"
             logger.info("building the indexes of %s", what)
-            others = [kind for kind in wanted if beside or self._has_others(kind)]
-            if alone := [kind for kind in wanted if kind not in others]:
+            others = [each for each in wanted if beside or self._has_others(each)]
+            if alone := [each for each in wanted if each not in others]:
                 self._complete(segment, alone)
-            for kind in others:
+            for each in others:
                 # By one connection: the server builds one index of a table at a time where others may be writing.
-                self._with_connection(partial(kind.beside, segment=segment))
+                self._with_connection(partial(each.beside, segment=segment))
             logger.info("every index of %s is built", what)
         except psycopg.Error as error:
             raise SegmentIncomplete(segment.ledgers, _reason(error)) from error

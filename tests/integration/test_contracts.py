@@ -262,6 +262,16 @@ def test_the_ledger_of_a_clash_is_named(conn: psycopg.Connection):
         contracts.add(conn, ["GREEDY"], greedy)
 
 
+def test_the_ledger_of_code_that_nobody_runs_is_named(conn: psycopg.Connection):
+    """Where no contract is known to run it, the ledger that brought it stands for that."""
+    contracts.add(conn, ["RED"], KNOWN)
+    with conn.transaction(force_rollback=True):
+        contracts.stage(conn, PAINTS, [])
+        conn.execute("UPDATE pg_temp.ledgerfill_contract_specs SET ledger = 8")
+        with pytest.raises(BackfillError, match=f"the contract code {W1.hex()}: KeyError: 'absent'; ledger 8 has it$"):
+            contracts.merge(conn, contracts.STAGED, 1, Classifier({"RED": broken("RED")}))
+
+
 def test_a_protocol_without_its_plugin_is_refused(conn: psycopg.Connection):
     """A store whose protocol this program does not have takes no new code: it could not be classified."""
     contracts.add(conn, ["RED"], KNOWN)

@@ -80,10 +80,13 @@ def entries(ledgers: Sequence[bytes], first: int) -> Iterator[Entry]:
                 yield ledger, change.type is STATE, entry.data
 
 
-def codes(changed: Sequence[Entry]) -> list[bytes]:
-    """Distinct codes in order of first appearance."""
-    found = (data.contract_code for _, _, data in changed if data.contract_code)
-    return list(dict.fromkeys(code.code for code in found))
+def codes(changed: Sequence[Entry]) -> dict[bytes, int]:
+    """Distinct codes in order of first appearance, each with its ledger."""
+    found: dict[bytes, int] = {}
+    for ledger, _, data in changed:
+        if data.contract_code:
+            found.setdefault(data.contract_code.code, ledger)
+    return found
 
 
 def instances(changed: Sequence[Entry]) -> list[Instance]:
@@ -126,8 +129,8 @@ def check(plain: Plain) -> tuple[int, int]:
     decoded = decode(passphrase, first, first + len(ledgers) - 1, objects, framed=True, tables=CONTRACTS)
     assert decoded.chunk.error is None
     changed = list(entries(ledgers, first))
-    wanted = [(hashlib.sha256(code).digest(), _decode.contract_spec(code)) for code in codes(changed)]
-    assert decoded.rows["contract_specs"] == wanted
+    wanted = [(hashlib.sha256(code).digest(), _decode.contract_spec(code), at) for code, at in codes(changed).items()]
+    assert [(code, spec, number(at)) for code, spec, at in decoded.rows["contract_specs"]] == wanted
     observed = [
         (contract, number(ledger), wasm, label.decode() if label is not None else None)
         for contract, ledger, wasm, label in decoded.rows["contract_instances"]

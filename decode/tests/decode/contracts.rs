@@ -208,10 +208,12 @@ fn each_code_of_a_chunk_is_one_row() {
     ];
     let ran = decoded(&["contract_specs"], ledgers);
     assert_eq!((ran.chunk.error, ran.chunk.sections[0].1), (None, 3));
-    let mut fields = Fields::new(&ran.written, 2);
-    for (code, spec) in [(&with_spec[..], Some(b"\x2a".to_vec())), (EMPTY_WASM, None), (b"no wasm", None)] {
+    let mut fields = Fields::new(&ran.written, 3);
+    let codes = [(&with_spec[..], Some(b"\x2a".to_vec()), 7_i32), (EMPTY_WASM, None, 7), (b"no wasm", None, 8)];
+    for (code, spec, ledger) in codes {
         assert_eq!(fields.next().as_deref(), Some(&Sha256::digest(code)[..]));
         assert_eq!(fields.next(), spec);
+        assert_eq!(fields.next().as_deref(), Some(&ledger.to_be_bytes()[..]));
     }
 }
 
@@ -251,7 +253,7 @@ fn ledgers_of_an_object_that_are_not_wanted_give_no_rows() {
     assert_eq!(ran.chunk.error, None);
     assert_eq!(ran.chunk.sections.iter().map(|section| section.1).collect::<Vec<_>>(), [1, 1]);
     let specs = &ran.written[..ran.chunk.sections[0].3 as usize];
-    assert_eq!(Fields::new(specs, 2).next().as_deref(), Some(&Sha256::digest([2])[..]));
+    assert_eq!(Fields::new(specs, 3).next().as_deref(), Some(&Sha256::digest([2])[..]));
 }
 
 #[test]

@@ -65,6 +65,10 @@ UPDATE ledgerfill.protocol_wasms SET protocol_id = %(protocol_id)s WHERE wasm_ha
 SELECT ledgerfill.strkey('\x10'::bytea || contract_id), from_ledger -- its version byte (SEP-23)
 FROM ledgerfill.contract_instances WHERE wasm_hash = %(wasm_hash)s ORDER BY from_ledger, contract_id LIMIT 1
 
+-- name: staged
+-- The first ledger that has a code, of those whose contracts wait; an archive names none.
+SELECT ledger FROM pg_temp.ledgerfill_contract_specs WHERE wasm_hash = %(wasm_hash)s AND ledger IS NOT NULL ORDER BY 1 LIMIT 1
+
 -- name: counts
 -- Codes and contracts of each protocol; contracts by what they run last.
 SELECT p.id,

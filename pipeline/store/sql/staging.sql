@@ -6,8 +6,8 @@
 COPY pg_temp.{staged} FROM STDIN (FORMAT BINARY)
 
 -- name: contract_specs
--- What a chunk or an archive has to say of contract codes.
-CREATE TEMP TABLE IF NOT EXISTS {staged} (wasm_hash bytea NOT NULL, spec bytea) ON COMMIT DELETE ROWS
+-- What a chunk or an archive has to say of contract codes; `ledger`: the first of the chunk that has it.
+CREATE TEMP TABLE IF NOT EXISTS {staged} (wasm_hash bytea NOT NULL, spec bytea, ledger int4) ON COMMIT DELETE ROWS
 
 -- name: contract_instances
 -- The same of instances.
