@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -101,9 +102,13 @@ class Job(ABC):
         absent = self.gaps(self._conn)
         plan = make_plan(self._settings, self._source, absent)
         if absent and self._settings.end_ledger is not None:
-            self._source.require(absent[-1].ledgers.last)
+            self._source.require(self.required(absent))
         check_seams(self._source, absent)
         return plan
+
+    def required(self, absent: Sequence[Gap]) -> int:
+        """Return the ledger that the source must have before anything is begun; unless told else, the last of all."""
+        return absent[-1].ledgers.last
 
     def carry_out(self, this: Run, observer: Observer) -> RunReport:
         """Do what is not done now that no other run can change it, and write down how it ended."""

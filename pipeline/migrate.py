@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -120,6 +121,10 @@ class _Migration(Job):
         known |= stretches.hashes(conn, [ledger for part in parts for ledger in (part.first - 1, part.last)])
         return tuple(Gap(ledgers=each, below=known.get(each.first - 1), above=known.get(each.last)) for each in parts)
 
+    def required(self, absent: Sequence[Gap]) -> int:
+        """Return the end of what comes first: what is above a part below may come from another source."""
+        return absent[0 if self._found.below else -1].ledgers.last
+
     def begin(self, this: Run) -> Plan:
         """Plan, and begin in the books: from here on where a protocol began stays as it is."""
         if self._kind == "current_state":
@@ -203,7 +208,7 @@ class _Migration(Job):
         last = self._source.wanted.last
         try:
             with closing(self._database.connect()) as conn:
-                if cursors.taken_over(conn, self._left, self._kind, last):
+                if cursors.taken_over(conn, self._left, self._kind, last) or self._found_below(conn):
                     return Ended()
                 if (newest := tip(conn)) > last:
                     known = stretches.hashes(conn, [last, newest])  # but what has fallen out of the retention meanwhile
@@ -222,6 +227,10 @@ class _Migration(Job):
                 raise BackfillError(why) from error
             self._silence.troubled(why)
         return None
+
+    def _found_below(self, conn: psycopg.Connection) -> bool:
+        """Return whether ledgers have come below a history: they go before those that are waited for."""
+        return self._kind == "history" and bool(below.found(conn, self._found.firsts))
 
     def due(self, conn: psycopg.Connection) -> list[Segment]:
         """Return the segments whose history lacks indexes."""

@@ -131,6 +131,33 @@ def test_what_lies_below_a_gap_is_left_out_and_said(above: Program, core_lake: P
     assert_whole(above, shared)
 
 
+def test_each_side_may_come_from_a_lake_of_its_own(ledgerfill: Program, core_lake: Path, shared: Path, tmp_path: Path):
+    """Where no source has both what is below and what is above, the one and then the other goes on with its own."""
+    fill(ledgerfill, core_lake, TOP, 30)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *HISTORY, *of(core_lake))
+    fill(ledgerfill, core_lake, 31, LAST)
+    fill(ledgerfill, core_lake, FIRST, TOP - 1)
+    every = core_ledgers(shared)
+    older = write_lake(tmp_path / "older", {ledger: raw for ledger, raw in every.items() if ledger < TOP})
+    newer = write_lake(tmp_path / "newer", {ledger: raw for ledger, raw in every.items() if ledger >= TOP})
+    ended, report = ledgerfill.report(*HISTORY, *of(older), "--hole-deadline", 1)
+    assert (ended.returncode, report["committed"], report["missing"]) == (1, [[FIRST, TOP - 1]], [[31, LAST]])
+    ended_well(ledgerfill, *HISTORY, *of(newer))
+    assert_whole(ledgerfill, shared)
+
+
+def test_one_that_waits_fills_what_comes_below(above: Program, core_lake: Path, shared: Path):
+    """A migration that is at the tip, and waits for live ingestion, looks for what comes below, too."""
+    running = above.start(*HISTORY, "--source", core_lake, *BOTH, "--workers", 1)
+    wait_for(lambda: "waiting for the next" in ended_well(above, "status"))
+    fill(above, core_lake, FIRST, TOP - 1)
+    wait_for(lambda: shown(above) == [([FIRST, LAST], None, [])] * 2)
+    running.send(signal.SIGTERM)
+    assert running.result().returncode == 128 + signal.SIGTERM
+    assert rows(above, CHANGES) == fold(core_ledgers(shared))[0]
+
+
 def test_histories_that_begin_apart_are_filled_in_legs(ledgerfill: Program, core_lake: Path, shared: Path):
     """Each protocol has the ledgers below its own history, those that are at one ledger go together."""
     for first, last, ids in ((30, LAST, BOTH[:2]), (20, 29, BOTH[2:])):
