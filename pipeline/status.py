@@ -16,6 +16,7 @@ from pipeline.store import (
     books,
     contracts,
     cursors,
+    locks,
     network,
     segments,
     state_changes,
@@ -48,6 +49,7 @@ def gather(settings: StatusSettings) -> Status:
         runs, held = books.recent_runs(conn, limit=settings.runs), _stretches(conn)
         oldest = held[0].ledgers.first if held else 0
         protocols = contracts.set_up(conn) if found >= contracts.SINCE else []
+        lower = below.found(conn, [each.id for each in protocols]) if found >= cursors.SINCE else {}
         return Status(
             database=database.shown,
             server_version=server,
@@ -59,7 +61,8 @@ def gather(settings: StatusSettings) -> Status:
             blocked_by=tuple(map(str, blockers.of_program(conn))),
             protocols=tuple(protocols),
             migrated=cursors.spans(conn, oldest) if found >= cursors.SINCE else {},
-            below=below.found(conn, [each.id for each in protocols]) if found >= cursors.SINCE else {},
+            below=lower,
+            filling=frozenset(each for each in lower if locks.holder(conn, lock=locks.MIGRATION["history"] + each)),
             unread=tuple(unread.ranges(conn)) if found >= contracts.SINCE else (),
             unindexed=joined(segments.unindexed(conn)) if found >= segments.SINCE else (),
             history_unindexed=joined(state_changes.due(conn)) if found >= state_changes.SINCE else (),

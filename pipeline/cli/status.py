@@ -106,17 +106,10 @@ def _protocols(found: Status) -> Iterator[str]:
         yield f"  {each.id}  {jobs.replace('_', ' ')}"
     for name, below in found.below.items():
         there = f", {below.done} of it are in" if below.done else ""
-        builder = _builder(found, "migrate history")
+        builder = "run in progress" if name in found.filling else "next migrate history"
         yield f"the history of {name} lacks ledgers {ranges(below.lacks)} below it{there}: the {builder} brings them"
     for ledgers in found.unread:
         yield f"contracts of ledgers {ledgers} were never read: setup --source reads them"
-
-
-def _builder(found: Status, job: str) -> str:
-    """Name who does what is left to a job."""
-    return (
-        "run in progress" if any(run.job == job and run.outcome == "running" for run in found.runs) else f"next {job}"
-    )
 
 
 def _span(found: Status, protocol: Protocol, kind: str) -> str:
@@ -133,7 +126,7 @@ def _indexes(found: Status) -> Iterator[str]:
         yield f"indexes are due for ledgers {ledgers}: the {builder} builds them"
     for ledgers in found.history_unindexed:
         live = "live" in running and ledgers.last >= running["live"].first
-        builder = _builder(found, "migrate history")
+        builder = "run in progress" if "migrate history" in running else "next migrate history"
         unless = ", unless live ingestion takes the history over before" if live and builder.startswith("next") else ""
         yield f"indexes of the history are due for ledgers {ledgers}: the {builder} builds them{unless}"
 

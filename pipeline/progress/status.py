@@ -58,6 +58,7 @@ class Status:
     protocols: tuple[Protocol, ...] = ()  # that were set up
     migrated: Mapping[tuple[str, str], LedgerRange] = field(default_factory=dict)  # of each, by protocol and kind
     below: Mapping[str, Below] = field(default_factory=dict)  # what lies below histories, by protocol
+    filling: frozenset[str] = frozenset()  # protocols whose history is being migrated
     unread: tuple[LedgerRange, ...] = ()  # ledgers whose contracts were never read
     unindexed: tuple[LedgerRange, ...] = ()  # of segments that lack indexes
     history_unindexed: tuple[LedgerRange, ...] = ()  # of segments whose history lacks indexes

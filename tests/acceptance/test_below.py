@@ -158,6 +158,19 @@ def test_one_that_waits_fills_what_comes_below(above: Program, core_lake: Path, 
     assert rows(above, CHANGES) == fold(core_ledgers(shared))[0]
 
 
+def test_status_says_who_fills_it(above: Program, core_lake: Path):
+    """A run in progress is named for its own protocols alone: those of others wait for the next."""
+    fill(above, core_lake, FIRST, TOP - 1)
+    (core_lake / key(10)).unlink()
+    running = above.start(*HISTORY, *of(core_lake, *BOTH[:2], chunk=1))
+    wait_for(lambda: reached(above) == 9)
+    told = ended_well(above, "status")
+    assert f"SEP41 lacks ledgers 10-{TOP - 1} below it, {FIRST}-9 of it are in: the run in progress brings them\n" in told
+    assert f"SEP50 lacks ledgers {FIRST}-{TOP - 1} below it: the next migrate history brings them\n" in told
+    running.send(signal.SIGTERM)
+    running.result()
+
+
 def test_histories_that_begin_apart_are_filled_in_legs(ledgerfill: Program, core_lake: Path, shared: Path):
     """Each protocol has the ledgers below its own history, those that are at one ledger go together."""
     for first, last, ids in ((30, LAST, BOTH[:2]), (20, 29, BOTH[2:])):
