@@ -36,7 +36,7 @@ from pipeline.store.connection import may_pass, permitted
 from pipeline.store.cursors import JOBS, Kind
 from pipeline.store.database import Database
 from pipeline.store.keeper import Keeper
-from pipeline.store.legs import Leg, LegSwap, next_below, next_leg
+from pipeline.store.legs import Leg, LegSwap, next_leg
 from pipeline.store.state_changes import HISTORY
 from pipeline.store.swap import Swap
 from workers.messages import LedgerRange
@@ -182,23 +182,27 @@ class _Migration(Job):
     def _next_leg(self, this: Run) -> Leg | None:
         """Find the next leg; without an end, at the tip that is one which grows. Return None where there is none."""
         with closing(self._database.connect()) as conn:
-            if self._kind == "history":
-                for each in self._found.firsts:
-                    below.catch_up(conn, each, this)
-                below.begin(conn, self._found.firsts, this)
-                if gap := (leg := next_below(conn, self._found.protocols)).gap:
-                    wanted, part = self._source.wanted, gap.ledgers  # which may be news to this run, on either side
-                    wanted = LedgerRange(min(wanted.first, part.first), max(wanted.last, part.last))
-                    self._source = replace(self._source, wanted=wanted)
-                    return leg
+            filled = self._found.protocols if self._kind == "history" else ()
+            for each in filled:
+                below.catch_up(conn, each.id, this)
+            below.begin(conn, [each.id for each in filled], this)
             # After the jump: else ledgers may have come and fallen out meanwhile, and it would be beyond its own end.
-            last = self._source.wanted.last if self._until_tip else tip(conn)
-            self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, last))
-            for each in cursors.taken_over(conn, self._left, self._kind, last):
-                logger.info("live ingestion has taken over the %s of %s", self._kind.replace("_", " "), each)
-                del self._left[each]
-            leg = next_leg(conn, self._kind, self._left.values(), last)
-        return leg if self._left and (leg.gap or not self._until_tip) else None
+            if not self._until_tip:
+                self._widen(LedgerRange(newest := tip(conn), newest))
+            last = self._source.wanted.last
+            for taken in cursors.taken_over(conn, self._left, self._kind, last):
+                logger.info("live ingestion has taken over the %s of %s", self._kind.replace("_", " "), taken)
+                del self._left[taken]
+            leg = next_leg(conn, self._kind, self._left.values(), last, filled=filled)
+        if leg.gap:
+            self._widen(leg.gap.ledgers)
+        return leg if leg.gap or (self._left and not self._until_tip) else None
+
+    def _widen(self, ledgers: LedgerRange) -> None:
+        """Have the run be for ledgers that came to the store after it began, above or below, too."""
+        wanted = self._source.wanted
+        both = LedgerRange(min(wanted.first, ledgers.first), max(wanted.last, ledgers.last))
+        self._source = replace(self._source, wanted=both)
 
     def look(self) -> Look | None:
         """Return what looks for ledgers that live ingestion has brought, and for what it has taken over."""
@@ -212,8 +216,7 @@ class _Migration(Job):
                     return Ended()
                 if (newest := tip(conn)) > last:
                     known = stretches.hashes(conn, [last, newest])  # but what has fallen out of the retention meanwhile
-                    self._source = replace(self._source, wanted=LedgerRange(self._source.wanted.first, newest))
-                    gap = LedgerRange(last + 1, newest)
+                    self._widen(gap := LedgerRange(last + 1, newest))
                     return Grown(Gap(ledgers=gap, below=known.get(last), above=known.get(newest)))
                 if not self._said and next_leg(conn, self._kind, self._left.values(), last).gap is None:
                     self._said = True

@@ -44,7 +44,7 @@ def _below(oldest: int, previous_hash: bytes, history_from: int, first: int | No
     done = None
     if first is not None and reached is not None and max(first, oldest) <= reached:
         done = LedgerRange(max(first, oldest), reached)
-    return Below(LedgerRange(oldest, history_from - 1), previous_hash, first is not None, done)
+    return Below(LedgerRange(oldest, history_from - 1), previous_hash, None not in (first, reached), done)
 
 
 def begin(conn: psycopg.Connection, protocol_ids: Iterable[str], run: Run) -> None:
@@ -54,9 +54,10 @@ def begin(conn: psycopg.Connection, protocol_ids: Iterable[str], run: Run) -> No
             continue
         first, past = below.ledgers.first, below.ledgers.last + 1
         with conn.transaction():
+            conn.execute(_SQL["forget"], {"id": each})
             cursors.make(conn, cursors.key(each, "history_below"), first - 1, below.previous_hash, run)
-            if cursors.make(conn, f"protocol_{each}_history_below_from", first, None, run):
-                conn.execute(_SQL["clear"], {"id": each, "first": first, "past": past})
+            cursors.make(conn, f"protocol_{each}_history_below_from", first, None, run)
+            conn.execute(_SQL["clear"], {"id": each, "first": first, "past": past})
 
 
 def keep(conn: psycopg.Connection, first: int, protocol_ids: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from pipeline.actions import ReadyChunk
-from pipeline.errors import BrokenSeam, CursorElsewhere, CursorMissing, CursorTaken, HandedOff
+from pipeline.errors import BrokenSeam, CursorElsewhere, CursorMissing, CursorTaken, HandedOff, PartGone
 from pipeline.store import queries
 from pipeline.store.books import Run
 from pipeline.store.swap import LIVE, Swap, SwapLost
@@ -116,11 +116,11 @@ def _filled(query: str, kind: Kind) -> sql.Composed:
 class CursorSwap(Swap):
     """Cursors that stand right below a chunk go on to its last ledger, all in the transaction of its rows."""
 
-    def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, protocol_ids: Sequence[str], way: Way) -> None:
-        """Take the protocols whose cursors these are."""
+    def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, keys: Mapping[str, str]) -> None:
+        """Take the protocols whose cursors these are, by their keys."""
         super().__init__(chunk, run, commit_id)
         # In one order for everybody who swaps several: so no two wait for each other.
-        self._protocols = dict(sorted((key(each, way), each) for each in protocol_ids))
+        self._protocols = dict(sorted(keys.items()))
 
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
         """Swap every cursor; `SwapLost` where one does not stand right below the chunk."""
@@ -134,15 +134,16 @@ class CursorSwap(Swap):
     def explain(self, conn: psycopg.Connection) -> bool:
         """Return whether this very commit had landed before; False means that nothing stands in its way any more.
 
-        Raises what else a lost swap means: `HandedOff`, `CursorTaken`, `CursorMissing`, `CursorElsewhere` or
-        `BrokenSeam`. Live ingestion takes each cursor over on its own: others of the chunk may still be this job's.
+        Raises what else a lost swap means: `HandedOff`, `CursorTaken`, `CursorMissing`, `PartGone`, `CursorElsewhere`
+        or `BrokenSeam`. Live ingestion takes each cursor over on its own: others of the chunk may still be this job's.
         """
         standing = {cursor.key: cursor for cursor in take(conn, self._protocols)}
         if self.landed(conn):  # whoever has gone on from it meanwhile
             return True
         for each, protocol_id in self._protocols.items():
             if each not in standing:
-                raise CursorMissing(self.chunk.ledgers, each, protocol_id)
+                gone = PartGone if each == key(protocol_id, "history_below") else CursorMissing
+                raise gone(self.chunk.ledgers, each, protocol_id)
         handed_off = [cursor for cursor in standing.values() if self._handed_off(cursor)]
         if handed_off:
             ids = [self._protocols[cursor.key] for cursor in handed_off]

@@ -31,12 +31,13 @@ class Leg:
     kind: Kind
     protocols: tuple[Protocol, ...]
     gap: Gap | None  # None: they all stand at their end
-    below: bool = False  # whether it is of the parts below histories
+    below: frozenset[str] = frozenset()  # ids of those whose part below their history goes it
 
     @property
-    def way(self) -> Way:
-        """Which of their cursors go it."""
-        return "history_below" if self.below else self.kind
+    def keys(self) -> dict[str, str]:
+        """The protocols whose cursors go it, by the keys of these."""
+        ways: dict[str, Way] = dict.fromkeys(self.below, "history_below")
+        return {cursors.key(each.id, ways.get(each.id, self.kind)): each.id for each in self.protocols}
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -44,20 +45,28 @@ class Leg:
         return (*CONTRACTS, *(each for protocol in self.protocols for each in tokens.sections(protocol, self.kind)))
 
 
-def next_leg(conn: psycopg.Connection, kind: Kind, protocols: Collection[Protocol], tip: int) -> Leg:
-    """Return the leg that comes next of protocols whose cursors are here."""
-    return _next(conn, Leg(kind, tuple(protocols), None), {each.id: tip for each in protocols})
+def next_leg(
+    conn: psycopg.Connection,
+    kind: Kind,
+    protocols: Collection[Protocol],
+    tip: int,
+    *,
+    filled: Collection[Protocol] = (),
+) -> Leg:
+    """Return the leg that comes next of protocols whose cursors are here; those that are `filled` go below first.
 
-
-def next_below(conn: psycopg.Connection, protocols: Collection[Protocol]) -> Leg:
-    """Return the leg that comes next of the parts below histories."""
-    ends = {each: found.ledgers.last for each, found in below.found(conn, [each.id for each in protocols]).items()}
-    every = Leg("history", tuple(each for each in protocols if each.id in ends), None, below=True)
-    return _next(conn, every, ends)
+    Parts and histories that stand at one ledger go together: so a run comes to each ledger once.
+    """
+    found = below.found(conn, [each.id for each in filled])
+    parts = {each: there.ledgers.last for each, there in found.items() if there.part and there.lacks}
+    above = [each for each in protocols if each.id not in parts]
+    every = Leg(kind, (*above, *(each for each in filled if each.id in parts)), None, frozenset(parts))
+    return _next(conn, every, {each.id: parts.get(each.id, tip) for each in every.protocols})
 
 
 def _next(conn: psycopg.Connection, every: Leg, ends: Mapping[str, int]) -> Leg:
-    keys = {cursors.key(each.id, every.way): each for each in every.protocols}
+    named = {each.id: each for each in every.protocols}
+    keys = {key: named[each] for key, each in every.keys.items()}
     found = cursors.read(conn, list(keys))
     left = {key: cursor for key, cursor in found.items() if cursor.value < ends[keys[key].id]}
     if not left:
@@ -68,7 +77,8 @@ def _next(conn: psycopg.Connection, every: Leg, ends: Mapping[str, int]) -> Leg:
     known = stretches.hashes(conn, [lowest, last])
     hash_below = next(left[key].hash for key in going) or known.get(lowest)
     gap = Gap(ledgers=LedgerRange(lowest + 1, last), below=hash_below, above=known.get(last))
-    return replace(every, protocols=tuple(keys[key] for key in going), gap=gap)
+    ids = {keys[key].id for key in going}
+    return replace(every, protocols=tuple(keys[key] for key in going), gap=gap, below=every.below & ids)
 
 
 class LegSwap(CursorSwap):
@@ -76,7 +86,7 @@ class LegSwap(CursorSwap):
 
     def __init__(self, chunk: ReadyChunk, run: Run, commit_id: UUID, *, leg: Leg) -> None:
         """Take the leg."""
-        super().__init__(chunk, run, commit_id, protocol_ids=[each.id for each in leg.protocols], way=leg.way)
+        super().__init__(chunk, run, commit_id, keys=leg.keys)
         self._leg, self._ahead, self._kept_from = leg, 0, 0
 
     @property
@@ -89,7 +99,9 @@ class LegSwap(CursorSwap):
             state_changes.ensure(conn, self.chunk.ledgers)
 
     def carry_out(self, conn: psycopg.Connection, epoch: int) -> None:
-        """Swap every cursor; `FallenOut` where live ingestion no longer keeps a ledger of the history.
+        """Swap every cursor, and join parts that have come up to their histories.
+
+        `FallenOut` where live ingestion no longer keeps a ledger of the history.
 
         Who lets go of ledgers takes the cursors first: what is kept is known from here to the end of the transaction.
         """
@@ -102,7 +114,7 @@ class LegSwap(CursorSwap):
         if ledgers.first < self._kept_from:
             below.keep(conn, self._kept_from, self._ids)
         if self._leg.below and ledgers.last == self.chunk.gap.ledgers.last:
-            below.join(conn, self._ids)
+            below.join(conn, self._leg.below)
 
     def copy_into(self, conn: psycopg.Connection, section: str) -> sql.Composed | None:
         """Return the COPY that stages a section, of a protocol or of contracts."""

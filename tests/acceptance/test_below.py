@@ -81,6 +81,32 @@ def test_the_same_command_fills_what_is_below(above: Program, core_lake: Path, s
     assert "nothing to do" in ended_well(above, *HISTORY, *of(core_lake))
 
 
+@pytest.mark.parametrize("row", ["cursor", "from"])
+def test_a_part_of_which_a_row_is_gone_begins_anew(above: Program, core_lake: Path, shared: Path, row: str):
+    """Somebody has removed one of its two rows: nobody knows how far it was, so all of it is written again, once."""
+    fill(above, core_lake, FIRST, TOP - 1)
+    (core_lake / key(14)).unlink()
+    assert above(*HISTORY, *of(core_lake), "--hole-deadline", 0.5).returncode == 1
+    with psycopg.connect(above.database, autocommit=True) as conn:
+        gone = "DELETE FROM ledgerfill.ingest_store WHERE key LIKE '%%_history_below_' || %s"
+        assert conn.execute(gone, [row]).rowcount == 2
+    mend(core_lake, shared, 14)
+    ended_well(above, *HISTORY, *of(core_lake))
+    assert_whole(above, shared)
+
+
+@pytest.mark.parametrize("begun", BOTH[1::2])
+def test_a_history_that_begins_below_goes_with_the_part(ledgerfill: Program, core_lake: Path, shared: Path, begun: str):
+    """One that has not begun goes with the part of another, so that the run comes to each ledger of theirs once."""
+    ended_well(ledgerfill, "backfill", "--source", core_lake, "--start-ledger", TOP)
+    ended_well(ledgerfill, "setup", *BOTH)
+    ended_well(ledgerfill, *HISTORY, *of(core_lake, "--protocol-id", begun))
+    fill(ledgerfill, core_lake, FIRST, TOP - 1)
+    _, report = ledgerfill.report(*HISTORY, *of(core_lake))
+    assert (report["error"], report["ledgers"]) == (None, LAST - FIRST + 1)
+    assert_whole(ledgerfill, shared)
+
+
 @pytest.mark.parametrize("stuck_at", [4, 14, TOP - 1])
 def test_a_killed_one_goes_on_below(above: Program, core_lake: Path, shared: Path, stuck_at: int):
     """Killed on its way, it claims what it has, and the same command goes on from there; lower ledgers come after."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from cursoring import changed, run_of
 from cutting_proxy import CuttingProxy
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.errors import FallenOut
+from pipeline.errors import FallenOut, PartGone
 from pipeline.store import below, cursors, state_changes
 from pipeline.store.books import Run
 from pipeline.store.commit import Committer
-from pipeline.store.legs import LegSwap, next_below
+from pipeline.store.legs import LegSwap, next_leg
 from workers.messages import LedgerRange
+from workers.protocols import Protocol
 from workers.protocols.sep41 import PROTOCOL as SEP41
 from workers.protocols.sep50 import PROTOCOL as SEP50
 
@@ -63,7 +65,7 @@ def hold_from(conn: psycopg.Connection, first: int) -> None:
 
 
 def swap_of(conn: psycopg.Connection) -> partial[LegSwap]:
-    return partial(LegSwap, leg=next_below(conn, [SEP41]))
+    return partial(LegSwap, leg=next_leg(conn, "history", [], 0, filled=[SEP41]))
 
 
 def standing(conn: psycopg.Connection, protocol: str = "SEP41") -> tuple[int, int | None, int | None]:
@@ -152,12 +154,25 @@ def test_a_part_of_which_nothing_is_kept_is_over(committer: Committer, conn, run
     assert standing(conn) == (oldest, None, None)
 
 
+def test_one_who_comes_after_the_end_of_a_part_is_told(store: str, conn, committer: Committer, tmp_path: Path):
+    """Where the lock was lost, and another run has joined the part: nothing is written twice, and nobody alarmed."""
+    other = run_of(conn, "migrate history")
+    late = Committer(partial(psycopg.connect, store, autocommit=True), other, swap=swap_of(conn))
+    committer.commit(changed(tmp_path, 90, 99))
+    with closing(late), pytest.raises(PartGone, match=r"ledgers 90-94: another run has come .* of SEP41: ") as gone:
+        late.commit(changed(tmp_path, 90, 94))
+    assert gone.value.exit_code == 3
+    assert written(conn) == list(range(90, 100))
+
+
 def test_parts_that_stand_at_one_ledger_go_together(conn: psycopg.Connection, run: Run):
-    """A leg goes up to the first history, or to where another part stands."""
+    """A leg goes up to the first history, or to where another part stands; histories that stand there go with it."""
 
     def leg() -> tuple[list[str], str] | None:
-        found = next_below(conn, [SEP41, SEP50])
+        found = next_leg(conn, "history", histories, 129, filled=[SEP41, SEP50])
         return found.gap and ([each.id for each in found.protocols], str(found.gap.ledgers))
+
+    histories = list[Protocol]()
 
     assert leg() is None
     below.begin(conn, BOTH, run)
@@ -168,3 +183,8 @@ def test_parts_that_stand_at_one_ledger_go_together(conn: psycopg.Connection, ru
     assert leg() == (["SEP50"], "90-95")
     conn.execute("DELETE FROM ledgerfill.ingest_store WHERE key = %s", [KEY])
     assert leg() == (["SEP50"], "90-109")
+    histories += [SEP41, SEP50]
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 89 WHERE key = 'protocol_SEP41_history_cursor'")
+    assert leg() == (["SEP41", "SEP50"], "90-109")
+    conn.execute("UPDATE ledgerfill.ingest_store SET value = 99 WHERE key = 'protocol_SEP41_history_cursor'")
+    assert leg() == (["SEP50"], "90-99")

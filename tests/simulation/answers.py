@@ -97,6 +97,12 @@ def _found(session: Session, names: Mapping[str, Any]) -> list[tuple]:
     return found
 
 
+def _forget_part(session: Session, names: Mapping[str, Any]) -> list[tuple]:
+    for key in _parts_of(names["id"]):
+        session.put("cursors", key, None)
+    return []
+
+
 def _clear_part(session: Session, names: Mapping[str, Any]) -> list[tuple]:
     if session.rows("histories").get(names["id"]) != names["past"]:
         return []
@@ -286,6 +292,7 @@ ANSWERS: dict[bytes, Answer] = {
     _OF["cursors"]["make"]: _make,
     _OF["cursors"]["swap"]: _swap,
     _OF["below"]["found"]: _found,
+    _OF["below"]["forget"]: _forget_part,
     _OF["below"]["clear"]: _clear_part,
     _OF["below"]["keep"]: _keep,
     _OF["below"]["jump"]: _jump,

@@ -91,7 +91,7 @@ class Store:
                 self._copy_history(session, swap, [gate.protocol.id for gate in swap._open if gate.kind == "history"])
             else:
                 assert isinstance(swap, LegSwap)
-                keys = [cursors.key(each.id, swap._leg.way) for each in swap._leg.protocols]
+                keys = list(swap._leg.keys)
                 if swap._leg.kind == "history":
                     self._copy_history(session, swap, [each.id for each in swap._leg.protocols])
                 swap.write_ahead(session)  # type: ignore[arg-type]

@@ -161,8 +161,8 @@ def write_where_the_cursor_is_another_s(patch: pytest.MonkeyPatch) -> None:
 
 
 def go_on_with_all_protocols(patch: pytest.MonkeyPatch) -> None:
-    def together(conn: Any, kind: Kind, protocols: Collection[Protocol], last: int) -> Leg:
-        return replace(next_leg(conn, kind, protocols, last), protocols=tuple(protocols))
+    def together(conn: Any, kind: Kind, protocols: Collection[Protocol], last: int, **filled: Any) -> Leg:
+        return replace(next_leg(conn, kind, protocols, last, **filled), protocols=tuple(protocols))
 
     patch.setattr(migrate, "next_leg", together)
 
@@ -174,7 +174,7 @@ def leave_parts_apart(patch: pytest.MonkeyPatch) -> None:
 def join_parts_on_their_way(patch: pytest.MonkeyPatch) -> None:
     def carry_out(swap: LegSwap, conn: Any, epoch: int) -> None:
         CursorSwap.carry_out(swap, conn, epoch)
-        for each in swap._ids if swap._leg.below else ():
+        for each in swap._leg.below:
             for end in ("cursor", "from"):
                 conn.put("cursors", f"protocol_{each}_history_below_{end}", None)
             conn.put("histories", each, swap.chunk.gap.ledgers.first)

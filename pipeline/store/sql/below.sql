@@ -11,6 +11,11 @@ LEFT JOIN ledgerfill.ingest_store c ON c.key = 'protocol_' || p.id || '_history_
 WHERE p.id = ANY(%(ids)s)
 ORDER BY p.id
 
+-- name: forget
+-- A part of which somebody has removed one row is none: how far it was nobody knows.
+DELETE FROM ledgerfill.ingest_store
+WHERE key IN ('protocol_' || %(id)s || '_history_below_from', 'protocol_' || %(id)s || '_history_below_cursor')
+
 -- name: clear
 -- Away with what an earlier history has left of a part's ledgers: its table could not be dropped as they fell out.
 DELETE FROM ledgerfill.state_changes
