@@ -105,7 +105,7 @@ def _protocols(found: Status) -> Iterator[str]:
         jobs += f", current state {each.current_state}{_span(found, each, 'current_state')}"
         yield f"  {each.id}  {jobs.replace('_', ' ')}"
     for name, below in found.below.items():
-        there = f", {below.done} of it are in" if below.done else ""
+        there = f" (but has {below.done})" if below.done else ""
         builder = "run in progress" if name in found.filling else "next migrate history"
         yield f"the history of {name} lacks ledgers {ranges(below.lacks)} below it{there}: the {builder} brings them"
     for ledgers in found.unread:

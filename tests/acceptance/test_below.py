@@ -121,7 +121,7 @@ def test_a_killed_one_goes_on_below(above: Program, core_lake: Path, shared: Pat
     running.process.communicate()
     done = [first, stuck_at - 1]
     assert shown(above) == [([TOP, LAST], done, [[stuck_at, TOP - 1]])] * 2
-    assert f"below it, {first}-{stuck_at - 1} of it are in: " in ended_well(above, "status")
+    assert f" below it (but has {first}-{stuck_at - 1}): the next" in ended_well(above, "status")
     mend(core_lake, shared, stuck_at)
     if first > FIRST:
         fill(above, core_lake, FIRST, first - 1)
@@ -129,6 +129,21 @@ def test_a_killed_one_goes_on_below(above: Program, core_lake: Path, shared: Pat
     _, report = above.report(*HISTORY, *of(core_lake))
     assert (report["outcome"], report["missing"]) == ("success", [])
     assert_whole(above, shared)
+
+
+def test_kills_at_any_moment_fill_it_once(above: Program, core_lake: Path, shared: Path):
+    """Killed again and again on its way, wherever that meets it, and gone on with: the same rows, each chunk once."""
+    fill(above, core_lake, FIRST, TOP - 1)
+    for at in (1, 2, 8, 14, 20, TOP - 2):
+        running = above.start(*HISTORY, *of(core_lake, chunk=1), "--connections", 2)
+        wait_for(lambda at=at, running=running: reached(above) >= at or running.ended(), every_s=0)
+        running.send(signal.SIGKILL)
+        running.process.communicate()
+    ended_well(above, *HISTORY, *of(core_lake))
+    assert_whole(above, shared)
+    query = "SELECT c.first, c.last FROM ledgerfill.backfill_chunks c JOIN ledgerfill.backfill_runs r ON r.id = run_id"
+    chunks = rows(above, f"{query} WHERE job ~ 'migrate' ORDER BY 1")
+    assert [ledger for first, last in chunks for ledger in range(first, last + 1)] == list(range(FIRST, LAST + 1))
 
 
 @pytest.mark.parametrize("strangers", [range(10, TOP - 1), [TOP - 1]])
@@ -191,7 +206,7 @@ def test_status_says_who_fills_it(above: Program, core_lake: Path):
     running = above.start(*HISTORY, *of(core_lake, *BOTH[:2], chunk=1))
     wait_for(lambda: reached(above) == 9)
     told = ended_well(above, "status")
-    assert f"SEP41 lacks ledgers 10-{TOP - 1} below it, {FIRST}-9 of it are in: the run in progress brings them\n" in told
+    assert f"SEP41 lacks ledgers 10-{TOP - 1} below it (but has {FIRST}-9): the run in progress brings them\n" in told
     assert f"SEP50 lacks ledgers {FIRST}-{TOP - 1} below it: the next migrate history brings them\n" in told
     running.send(signal.SIGTERM)
     running.result()
