@@ -90,6 +90,20 @@ class CursorMissing(BackfillError):
         )
 
 
+class PartGone(BackfillError):
+    """Another run has come to the end of the part below a history: `exit_code` 3."""
+
+    exit_code = 3
+
+    def __init__(self, ledgers: LedgerRange, key: str, protocol_id: str) -> None:
+        """Say which ledgers could not be written, for which cursor is gone."""
+        self.ledgers, self.key, self.protocol_id = ledgers, key, protocol_id
+        super().__init__(
+            f"cannot commit ledgers {ledgers}: another run has come to the end of what lies below the history of "
+            f"{protocol_id}: there is no {key} any more"
+        )
+
+
 class CursorTaken(BackfillError):
     """Another run has written ledgers that this one was about to commit: `exit_code` 3."""
 
