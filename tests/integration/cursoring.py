@@ -58,7 +58,8 @@ def committer(
     swap: type[CursorSwap] = CursorSwap,
     **settings: float,
 ) -> Committer:
-    return Committer(connect, run, swap=partial(swap, protocol_ids=ids, way="current_state"), **settings)
+    keys = {cursors.key(each, "current_state"): each for each in ids}
+    return Committer(connect, run, swap=partial(swap, keys=keys), **settings)
 
 
 def chunk(folder: Path, first: int, last: int, branch: str = "") -> ReadyChunk:
