@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -188,3 +189,20 @@ def test_parts_that_stand_at_one_ledger_go_together(conn: psycopg.Connection, ru
     assert leg() == (["SEP41", "SEP50"], "90-109")
     conn.execute("UPDATE ledgerfill.ingest_store SET value = 99 WHERE key = 'protocol_SEP41_history_cursor'")
     assert leg() == (["SEP50"], "90-99")
+
+
+def test_a_run_may_come_to_ledgers_again_for_another_protocol(
+    committer: Committer, conn, store: str, run: Run, tmp_path: Path
+):
+    """A part that begins lower after another has passed: the row of that chunk has the sums of both."""
+    committer.commit(changed(tmp_path, 90, 94))
+    below.begin(conn, ["SEP50"], run)
+    again = partial(LegSwap, leg=next_leg(conn, "history", [], 0, filled=[SEP50]))
+    with closing(Committer(partial(psycopg.connect, store, autocommit=True), run, swap=again)) as other:
+        chunk = changed(tmp_path, 90, 92)
+        other.commit(replace(chunk, done=replace(chunk.done, sections=())))
+    found = conn.execute(
+        "SELECT first, last, attempts, timings ->> 'chunks' FROM ledgerfill.backfill_chunks"
+    ).fetchall()
+    assert found == [(90, 94, 2, "2")]
+    assert (standing(conn), standing(conn, "SEP50")) == ((100, 90, 94), (100, 90, 92))

@@ -52,7 +52,8 @@ WHERE commit_id = %(commit_id)s
 
 -- name: record
 -- The chunk's own row, a moment before its COMMIT: `now()` would be when its copy began. One that `joins` is added to the row
--- of those right below it. And the run has reached its last ledger, where that is beyond what it was begun for.
+-- of those right below it; one that begins with a ledger which the run has come to before, for other protocols, to that row.
+-- And the run has reached its last ledger, where that is beyond what it was begun for.
 WITH reached AS (
     UPDATE ledgerfill.backfill_runs SET last = %(last)s WHERE id = %(run_id)s AND last < %(last)s
 ), joined AS (
@@ -73,6 +74,17 @@ SELECT %(run_id)s, %(first)s, %(last)s, %(commit_id)s, %(first_hash)s, %(last_ha
     %(transactions)s, %(operations)s, %(events)s, %(contracts)s, %(object_bytes)s, %(plain_bytes)s, %(row_bytes)s, %(timings)s,
     clock_timestamp()
 WHERE NOT EXISTS (SELECT FROM joined)
+ON CONFLICT (run_id, first) DO UPDATE SET last = greatest(backfill_chunks.last, excluded.last), commit_id = excluded.commit_id,
+    last_hash = CASE WHEN excluded.last >= backfill_chunks.last THEN excluded.last_hash ELSE backfill_chunks.last_hash END,
+    worker = excluded.worker, attempts = backfill_chunks.attempts + excluded.attempts,
+    transactions = backfill_chunks.transactions + excluded.transactions,
+    operations = backfill_chunks.operations + excluded.operations, events = backfill_chunks.events + excluded.events,
+    contracts = backfill_chunks.contracts + excluded.contracts, object_bytes = backfill_chunks.object_bytes + excluded.object_bytes,
+    plain_bytes = backfill_chunks.plain_bytes + excluded.plain_bytes, row_bytes = backfill_chunks.row_bytes + excluded.row_bytes,
+    committed_at = excluded.committed_at,
+    timings = (SELECT jsonb_object_agg(key, coalesce(a.value::float8, 0) + coalesce(b.value::float8, 0))
+        FROM jsonb_each_text('{"chunks": 1}' || backfill_chunks.timings) a
+        FULL JOIN jsonb_each_text('{"chunks": 1}' || excluded.timings) b USING (key))
 
 -- name: copy
 -- Rows as the worker wrote them: every column, in the table's order. By the segment's name, so that none is looked for a row.
