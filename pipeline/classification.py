@@ -63,8 +63,13 @@ class Classifier:
             return False
         try:
             with printing_aside():
-                return bool(protocol.claims(functions))
-        except (Exception, SystemExit) as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
+                claims = protocol.claims(functions)
+            if not isinstance(claims, bool):
+                raise TypeError(f"claims returned {claims!r}, not True or False")
+            return claims
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
             raise Unclassified(
                 f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "
                 f"{type(error).__name__}: {error}"

@@ -62,10 +62,12 @@ class WorkersLost(BackfillError):
 class CursorMoved(BackfillError):
     """The compare-and-swap found another value than this run's own last commit."""
 
-    def __init__(self, ledgers: LedgerRange, standing: Sequence[LedgerRange]) -> None:
-        """Say which ledgers could not be written, and which stretches stand at their place."""
-        self.ledgers, self.standing = ledgers, tuple(standing)
+    def __init__(self, ledgers: LedgerRange, standing: Sequence[LedgerRange], oldest: int = 0) -> None:
+        """Say which ledgers could not be written, which stretches stand at their place, or what is the oldest kept."""
+        self.ledgers, self.standing, self.oldest = ledgers, tuple(standing), oldest
         found = f"found {', '.join(map(str, standing))} there" if standing else "found none there"
+        if oldest > ledgers.first:
+            found += f", and ledger {oldest} is the oldest that is kept"
         super().__init__(f"cannot commit ledgers {ledgers}: the stretch that ended below them has changed; {found}")
 
 

@@ -17,7 +17,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have the kernel send this process SIGKILL when its parent ends (Linux; elsewhere only the watch is left)."""
+    """Have the kernel send this process SIGKILL when its parent ends (Linux; elsewhere only the watch is left).
+
+    So it is with what this process forks, as a plug-in may.
+    """
+    os.register_at_fork(after_in_child=_die_with_parent)
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

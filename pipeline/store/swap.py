@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from pipeline.actions import ReadyChunk
 from pipeline.classification import Classifier
 from pipeline.errors import BrokenSeam, CursorMoved, CursorTaken, HandedOff
-from pipeline.store import contracts, queries, segments, staging
+from pipeline.store import contracts, queries, segments, staging, stretches
 from pipeline.store.books import Run
 from workers.messages import CONTRACTS, TABLES, LedgerRange
 
@@ -160,5 +160,6 @@ class StretchSwap(Swap):
             if run_id != self.run.id:
                 raise CursorTaken(ledgers, held=LedgerRange(first, last), job=job, run_id=run_id)
         if standing[len(below) :] or (self._goes_on and not below):
-            raise CursorMoved(ledgers, [LedgerRange(first, last) for first, last, *_ in standing])
+            stands = [LedgerRange(first, last) for first, last, *_ in standing]
+            raise CursorMoved(ledgers, stands, oldest=stretches.oldest(conn))
         return False

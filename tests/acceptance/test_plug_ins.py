@@ -246,20 +246,19 @@ def test_a_plug_in_that_cannot_be_loaded_by_workers_is_named(filled: Program, la
 def test_a_process_that_a_plug_in_leaves_behind_does_not_hold_up_the_end(
     filled: Program, lake: Path, truth: dict[str, Rows], tmp_path: Path
 ) -> None:
-    """It has whatever the worker had open: the run ends all the same, and does not wait for it."""
-    over = tmp_path / "over"
+    """It has whatever the worker had open: the run ends all the same, does not wait for it, and it ends, too."""
+    left = tmp_path / "left"
+    left.mkdir()
     forks = (
         "    import os, time\n    if os.fork() == 0:\n        os.closerange(0, 3)\n"
-        f"        while not os.path.exists({str(over)!r}):\n            time.sleep(0.1)\n        os._exit(0)\n"
+        f"        open({str(left)!r} + '/' + str(os.getpid()), 'w').close()\n"
+        "        time.sleep(60)\n        os._exit(0)\n"
     )
     head = "def rows(events: Events) -> Rows:\n"
     (tmp_path / "site/my_package/points.py").write_text(documented.example().replace(head, head + forks))
-    running = filled.start(*HISTORY, "--source", lake, *POINTS, "--until-tip", "--workers", 1)
-    try:
-        _, told = running.process.communicate(timeout=60)
-    finally:
-        over.touch()
-    assert running.process.returncode == 0, told
+    ended_well(filled, *HISTORY, "--source", lake, *POINTS, "--until-tip", "--workers", 1)
+    assert list(left.iterdir())
+    wait_for(lambda: not any(Path(f"/proc/{each.name}").exists() for each in left.iterdir()))
     assert found(filled)["state_changes"] == truth["state_changes"]
 
 

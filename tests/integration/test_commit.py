@@ -135,9 +135,12 @@ def test_missing_stretch_is_never_begun_anew(committer: Committer, conn: psycopg
     gap = Gap(ledgers=LedgerRange(100, 109))
     committer.commit(handmade.chunk(tmp_path, 100, 104, gap=gap))
     conn.execute("DELETE FROM ledgerfill.ledger_stretches")
-    with pytest.raises(CursorMoved, match="found none there"):
+    with pytest.raises(CursorMoved, match=r"found none there$"):
         committer.commit(handmade.chunk(tmp_path, 105, 109, gap=gap))
     assert counts(conn)[0] == 5
+    committer.commit(handmade.chunk(tmp_path, 200, 204))
+    with pytest.raises(CursorMoved, match=r"found none there, and ledger 200 is the oldest that is kept$"):
+        committer.commit(handmade.chunk(tmp_path, 105, 109, gap=gap))
 
 
 def test_ledgers_of_another_run_are_left_alone(

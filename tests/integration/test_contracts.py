@@ -240,6 +240,17 @@ def test_a_plugin_that_exits_ends_nothing_but_the_chunk(conn: psycopg.Connection
         bring(conn, PAINTS, only)
 
 
+@pytest.mark.parametrize("given", [None, "yes", 1])
+def test_a_claim_is_true_or_false(conn: psycopg.Connection, given: object):
+    """A plug-in that forgets to answer, or answers in words, claims nothing by it."""
+    vague = protocol("VAGUE", "x")
+    object.__setattr__(vague, "claims", lambda _: given)
+    only = Classifier({"VAGUE": vague})
+    contracts.add(conn, ["VAGUE"], only)
+    with pytest.raises(BackfillError, match=f"TypeError: claims returned {given!r}, not True or False"):
+        bring(conn, PAINTS, only)
+
+
 def test_a_plugin_that_fails_is_named(conn: psycopg.Connection):
     """So are the code and the error; the code is not there then, and comes again."""
     only = Classifier({"BROKEN": broken("BROKEN")})

@@ -250,6 +250,8 @@ def test_plug_in_that_raises_is_named(plug_in) -> None:
         installed([point])
     with pytest.raises(ProtocolError, match=r"^cannot load plug-in leaving \(leaving:PROTOCOL\): SystemExit: 3$"):
         installed([plug_in("leaving", "raise SystemExit(3)")])
+    with pytest.raises(ProtocolError, match=r"^cannot load plug-in odd \(odd:PROTOCOL\): Odd: 4$"):
+        installed([plug_in("odd", "class Odd(BaseException): pass\nraise Odd(4)")])
 
 
 def test_plug_in_without_its_object_is_named(plug_in) -> None:

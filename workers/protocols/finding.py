@@ -46,7 +46,9 @@ def _load(point: EntryPoint) -> Protocol:
     try:
         with printing_aside():
             protocol = point.load()
-    except (Exception, SystemExit) as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
         raise ProtocolError(f"cannot load {_named(point)}: {type(error).__name__}: {message(error)}") from error
     if not isinstance(protocol, Protocol):
         raise ProtocolError(f"{_named(point)} is no Protocol: {type(protocol).__name__}")
