@@ -21,7 +21,7 @@ from racing import SEP41, SEP50, Race
 from stores import held
 from test_token_lakes import STATE, truth
 
-SEEDS = int(os.environ.get("LEDGERFILL_TEST_RACE_SEEDS", "9"))
+SEEDS = int(os.environ.get("LEDGERFILL_TEST_RACE_SEEDS", "7"))
 LEDGERS = int(os.environ.get("LEDGERFILL_TEST_RACE_LEDGERS", "300"))
 BEFORE, LAST = LEDGERS // 5, LEDGERS + 1  # newest ledger of the store before a race, and of the lake after it
 SIDE_BY_SIDE = 3  # a race mostly waits
