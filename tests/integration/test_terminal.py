@@ -146,6 +146,12 @@ def test_verify_status_and_plan_agree_after_a_run(lake: Path, environment: dict[
     assert (chunks[0], chunks[-1]) == ("101-150", "301")
 
 
+def _take_terminal() -> None:
+    """Heed that it closes, also where whoever runs the tests has ignored that (`nohup`), as the program then would."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def test_closed_terminal_ends_a_run_in_order(lake: Path, environment: dict[str, str], tmp_path: Path) -> None:
     """Who closes the terminal gets exit code 129 and a report, as after any other signal."""
     report = tmp_path / "report.json"
@@ -159,7 +165,7 @@ def test_closed_terminal_ends_a_run_in_order(lake: Path, environment: dict[str, 
             stdout=follower,
             stderr=follower,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
         )
         os.close(follower)
         seen = b""
