@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from pipeline.errors import Refused, Unclassified
-from workers.protocols import Protocol, ProtocolError, functions_of, installed, printing_aside
+from workers.protocols import PlugInRaised, Protocol, ProtocolError, foreign, functions_of, installed
 
 _VERDICTS = 10_000  # codes whose verdict is kept in mind
 
@@ -62,18 +62,14 @@ class Classifier:
         except ValueError:  # a stranger's code may carry anything for a spec
             return False
         try:
-            with printing_aside():
+            with foreign():
                 claims = protocol.claims(functions)
-            if not isinstance(claims, bool):
-                raise TypeError(f"claims returned {claims!r}, not True or False")
-            return claims
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
-            raise Unclassified(
-                f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+                if not isinstance(claims, bool):
+                    raise TypeError(f"claims returned {claims!r}, not True or False")
+                return claims
+        except PlugInRaised as error:
+            failed = f"the plug-in of protocol {name} failed at the contract code {wasm_hash.hex()}"
+            raise Unclassified(f"{failed}: {error}") from error
 
 
 def _installed() -> Mapping[str, Protocol]:

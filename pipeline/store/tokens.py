@@ -64,6 +64,8 @@ def append(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]
 def fold(conn: psycopg.Connection, protocol: Protocol, staged: Collection[str]) -> dict[str, int]:
     """Merge what is `staged` of the state of a protocol, and return how many rows were written, by table."""
     tables = [table for table in protocol.state if table.name in staged]
+    if not tables:
+        return {}
     for table in tables:
         _sift(conn, protocol, table.name)
     with state.merging(conn):

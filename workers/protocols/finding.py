@@ -35,21 +35,31 @@ def installed(points: Iterable[EntryPoint] | None = None) -> dict[str, Protocol]
     return dict(sorted(found.items()))
 
 
+class PlugInRaised(Exception):
+    """Code of a plug-in has raised something: type and words."""
+
+
 @contextmanager
-def printing_aside() -> Iterator[None]:
-    """Have what a plug-in prints meanwhile go to stderr: what a command has to say goes to stdout, as JSON maybe."""
-    with _printing, redirect_stdout(sys.stderr):
-        yield
+def foreign() -> Iterator[None]:
+    """Run code of a plug-in, which is anybody's and may even call `exit`: whatever it raises is a `PlugInRaised`.
+
+    What it prints goes to stderr: what a command has to say goes to stdout, as JSON maybe.
+    """
+    try:
+        with _printing, redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PlugInRaised(f"{type(error).__name__}: {message(error)}") from error
 
 
 def _load(point: EntryPoint) -> Protocol:
     try:
-        with printing_aside():
+        with foreign():
             protocol = point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an edge: a plug-in is anybody's code, and may even call `exit`
-        raise ProtocolError(f"cannot load {_named(point)}: {type(error).__name__}: {message(error)}") from error
+    except PlugInRaised as error:
+        raise ProtocolError(f"cannot load {_named(point)}: {error}") from error
     if not isinstance(protocol, Protocol):
         raise ProtocolError(f"{_named(point)} is no Protocol: {type(protocol).__name__}")
     return protocol
