@@ -8,9 +8,10 @@ RUST := $(shell find decode -name target -prune -o \( -name '*.rs' -o -name Carg
 export MATURIN_NO_INSTALL_RUST := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests that no load can hurt run two at a time; the others kill, wait and measure, and have the machine alone.
-CALM := bad_input live_says made_lakes must_fail prove real_ledgers real_tokens setup token_lakes
-CALM := tests/unit tests/simulation $(CALM:%=tests/acceptance/test_%.py)
+# Tests that no load can hurt run two at a time, the longest first; the others stall, wait and measure, and have the
+# machine alone.
+CALM := live_says below migrate runs verify bad_input made_lakes must_fail prove real_ledgers real_tokens setup token_lakes
+CALM := $(CALM:%=tests/acceptance/test_%.py) tests/unit tests/simulation
 
 .PHONY: demo test test-fast test-rust fuzz install wheel lint bench benchmarks clean
 
