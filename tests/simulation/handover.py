@@ -42,6 +42,7 @@ from pipeline.store.swap import Swap, SwapLost
 from workers.messages import LedgerRange, WorkerConfig
 
 MOST_SECONDS = 600.0
+MOST_PLANS = 20  # of one command at one moment
 # What the product has of these is for more ledgers than there are in this world.
 NEAR, FAR, TRIM, SHARES = 5, 15, 6, 4
 
@@ -191,6 +192,7 @@ class Command:
         self.database = Database(every.store, self)
         self.keep: int | None = None  # how many ledgers
         self.begun = self.over = False
+        self.plans = Counter[float]()  # at each moment
         self.at = float("inf")  # when the next thing happens in its run
         self.dying_until = -1.0  # until then the last transaction of a killed process goes on, and its lock is held
 
@@ -266,6 +268,8 @@ class Command:
         asked = self.process.next()
         self.all.trace(f"{self.all.now:9.3f} {self}: {asked.gaps if isinstance(asked, Plan) else asked}")
         if isinstance(asked, Plan):
+            self.plans[self.all.now] += 1
+            assert self.plans[self.all.now] < MOST_PLANS, f"no end after {MOST_PLANS} plans of {self} at once"
             what = self.scenario(asked)
             trace = lambda line: self.all.trace(f"  {self.process.run.id if self.process else '-'} {line}")  # noqa: E731
             self.world = JobWorld(what, trace, self.all.now, self.process, self.database)
@@ -275,10 +279,8 @@ class Command:
 
     def scenario(self, plan: Plan) -> Scenario:
         """Return a run with faults that pass."""
-        draw, names = (
-            self.all.draw,
-            ("transient", "hang", "die", "missing", "misfit", "start_dies", "start_hangs", "idle_dies"),
-        )
+        draw = self.all.draw
+        names = "transient", "hang", "die", "missing", "misfit", "start_dies", "start_hangs", "idle_dies"
         chances = {name: draw.choice([0.0, 0.0, 0.1]) for name in names}
         stall = StallConfig(
             floor_s=FLOOR_S, ceiling_s=8.0, max_attempts=9, max_deaths=9, backoff_s=0.2, backoff_ceiling_s=1.0
