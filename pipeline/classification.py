@@ -62,7 +62,7 @@ class Classifier:
         except ValueError:  # a stranger's code may carry anything for a spec
             return False
         try:
-            with foreign():
+            with foreign(f"asking the plug-in of protocol {name} about the contract code {wasm_hash.hex()}"):
                 claims = protocol.claims(functions)
                 if not isinstance(claims, bool):
                     raise TypeError(f"claims returned {claims!r}, not True or False")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,7 @@ from stellar_sdk import xdr
 from pipeline.classification import Classifier
 from pipeline.errors import BackfillError, Refused
 from pipeline.store import contracts
-from workers.protocols import Protocol, installed
+from workers.protocols import Protocol, finding, installed
 
 A, B, W1, W2, W3 = (bytes([number]) * 32 for number in range(5))
 Seen = tuple[bytes, int, bytes | None]  # contract, ledger, code
@@ -249,6 +250,18 @@ def test_a_claim_is_true_or_false(conn: psycopg.Connection, given: object):
     contracts.add(conn, ["VAGUE"], only)
     with pytest.raises(BackfillError, match=f"TypeError: claims returned {given!r}, not True or False"):
         bring(conn, PAINTS, only)
+
+
+def test_a_plugin_that_takes_long_is_named(conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, caplog):
+    """So is the code that it is asked about: it may hang there."""
+    monkeypatch.setattr(finding, "_LONG_S", 0.2)
+    slow = protocol("SLOW", "x")
+    object.__setattr__(slow, "claims", lambda _: time.sleep(0.6) or True)
+    only = Classifier({"SLOW": slow})
+    contracts.add(conn, ["SLOW"], only)
+    bring(conn, PAINTS, only)
+    said = f"asking the plug-in of protocol SLOW about the contract code {W1.hex()} has taken 0.2 s and goes on"
+    assert caplog.messages[0] == said
 
 
 def test_a_plugin_that_fails_is_named(conn: psycopg.Connection):

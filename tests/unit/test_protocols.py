@@ -22,6 +22,7 @@ from workers.protocols import (
     ProtocolError,
     StateTable,
     Value,
+    finding,
     functions_of,
     installed,
 )
@@ -252,6 +253,14 @@ def test_plug_in_that_raises_is_named(plug_in) -> None:
         installed([plug_in("leaving", "raise SystemExit(3)")])
     with pytest.raises(ProtocolError, match=r"^cannot load plug-in odd \(odd:PROTOCOL\): Odd: 4$"):
         installed([plug_in("odd", "class Odd(BaseException): pass\nraise Odd(4)")])
+
+
+def test_plug_in_that_takes_long_is_named(plug_in, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """While a plug-in is loaded and that takes long, it is said which one; of the others nothing is."""
+    monkeypatch.setattr(finding, "_LONG_S", 0.2)
+    quick, slow = (PLUG_IN.format(id=name, table=f"{name.lower()}_cast") for name in ("QUICK", "SLOW"))
+    installed([plug_in("quick", quick), plug_in("slow", f"import time\ntime.sleep(0.6)\n{slow}")])
+    assert caplog.messages == ["loading plug-in slow (slow:PROTOCOL) has taken 0.2 s and goes on"]
 
 
 def test_plug_in_without_its_object_is_named(plug_in) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,9 @@ from workers.failures import message
 from workers.messages import CONTRACTS
 from workers.protocols.contract import Protocol, ProtocolError
 
+logger = logging.getLogger(__name__)
 GROUP = "ledgerfill.protocols"
+_LONG_S = 5  # code of a plug-in that takes longer is named: it may never come back
 _printing = threading.RLock()  # where to is one for all threads
 
 
@@ -40,11 +43,15 @@ class PlugInRaised(Exception):
 
 
 @contextmanager
-def foreign() -> Iterator[None]:
+def foreign(what: str) -> Iterator[None]:
     """Run code of a plug-in, which is anybody's and may even call `exit`: whatever it raises is a `PlugInRaised`.
 
     What it prints goes to stderr: what a command has to say goes to stdout, as JSON maybe.
+    Where it takes long, `what` it is at is said.
     """
+    long = threading.Timer(_LONG_S, logger.warning, ("%s has taken %s s and goes on", what, _LONG_S))
+    long.daemon = True
+    long.start()
     try:
         with _printing, redirect_stdout(sys.stderr):
             yield
@@ -52,11 +59,13 @@ def foreign() -> Iterator[None]:
         raise
     except BaseException as error:
         raise PlugInRaised(f"{type(error).__name__}: {message(error)}") from error
+    finally:
+        long.cancel()
 
 
 def _load(point: EntryPoint) -> Protocol:
     try:
-        with foreign():
+        with foreign(f"loading {_named(point)}"):
             protocol = point.load()
     except PlugInRaised as error:
         raise ProtocolError(f"cannot load {_named(point)}: {error}") from error
