@@ -8,10 +8,10 @@ RUST := $(shell find decode -name target -prune -o \( -name '*.rs' -o -name Carg
 export MATURIN_NO_INSTALL_RUST := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests that no load can hurt run two at a time, the longest first; the others stall, wait and measure, and have the
-# machine alone.
-CALM := live_says below migrate runs verify bad_input made_lakes must_fail prove real_ledgers real_tokens setup token_lakes
-CALM := $(CALM:%=tests/acceptance/test_%.py) tests/unit tests/simulation
+# Tests that stall, wait, kill by the clock and measure have the machine alone, when the others have run two at a time.
+ALONE := asking bench full_disks interrupts kill_points kills limits live live_races stalls watching worker_kill_points
+ALONE := $(ALONE:%=tests/acceptance/test_%.py) $(foreach name,embedded embedded_kills embedded_profiles embedded_users \
+    lanes_under_faults lifeline locks lookout lost_acknowledgement pool terminal,tests/integration/test_$(name).py)
 
 .PHONY: demo test test-fast test-rust fuzz install wheel lint bench benchmarks clean
 
@@ -32,8 +32,8 @@ wheel: $(VENV)/.packages
 	$(BIN)/maturin build --release --out dist
 
 test: install
-	$(BIN)/pytest --numprocesses 2 --dist worksteal $(CALM)
-	$(BIN)/pytest $(CALM:%=--ignore=%)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
 
 test-fast: install
 	LEDGERFILL_TEST_SEEDS=1000 $(BIN)/pytest --numprocesses 2 --dist worksteal tests/unit tests/simulation
