@@ -19,7 +19,7 @@ from pipeline.account import Account
 from pipeline.actions import CompleteSegment, Finish, ReadyChunk
 from pipeline.config import JobSettings
 from pipeline.errors import BackfillError, Interrupted, first_line
-from pipeline.plan import Gap, Plan, missing
+from pipeline.plan import TARGET_BYTES, Gap, Plan, missing
 from pipeline.planning import make_plan
 from pipeline.progress import report_json
 from pipeline.progress.report import Observer, RunError, RunInfo, RunReport
@@ -55,6 +55,7 @@ class Job(ABC):
     job = "backfill"  # as the books have it
     sections: tuple[str, ...]  # what workers write of a ledger
     completes = False  # whether segments are completed beside it
+    target_bytes = TARGET_BYTES  # of a chunk
     protocol_ids: tuple[str, ...] = ()  # that it is for, where it is for protocols
 
     def __init__(
@@ -100,7 +101,7 @@ class Job(ABC):
     def plan(self) -> Plan:
         """Return a plan of what is not done. Raises `Refused` where it cannot be carried out."""
         absent = self.gaps(self._conn)
-        plan = make_plan(self._settings, self._source, absent)
+        plan = make_plan(self._settings, self._source, absent, self.target_bytes)
         if absent and self._settings.end_ledger is not None:
             self._source.require(self.required(absent))
         check_seams(self._source, absent)

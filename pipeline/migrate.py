@@ -24,7 +24,7 @@ from pipeline.errors import BackfillError, FallenOut, HandedOff, Refused, first_
 from pipeline.events import Ended, Grown
 from pipeline.follower import Silence
 from pipeline.job import Job, account_of
-from pipeline.plan import Gap, Plan, missing
+from pipeline.plan import FOLDED_BYTES, Gap, Plan, missing
 from pipeline.planning import check_held, check_trusted, make_plan
 from pipeline.progress.report import Observer, RunReport
 from pipeline.readiness import Ready, ready, tip, warn
@@ -103,6 +103,8 @@ class _Migration(Job):
         self._plan = Plan(wanted=opened.wanted, gaps=())
         self.job, self.protocol_ids = JOBS[found.kind], tuple(self._left)
         self.completes = found.kind == "history"
+        if found.kind == "current_state" and not any(each.rows for each in found.protocols):
+            self.target_bytes = FOLDED_BYTES  # rows that are made in Python may take as much memory before the fold
         super().__init__(settings, database, opened, conn, account)
 
     def gaps(self, conn: psycopg.Connection) -> tuple[Gap, ...]:
@@ -166,7 +168,7 @@ class _Migration(Job):
             self._leg, self.sections = leg, leg.sections
             gaps = (leg.gap,) if leg.gap else ()
             if [gap.ledgers for gap in plan.gaps] != [gap.ledgers for gap in gaps]:
-                plan = make_plan(self._settings, self._source, gaps)
+                plan = make_plan(self._settings, self._source, gaps, self.target_bytes)
             last = gaps[-1].ledgers.last if gaps else self._source.wanted.last
             at_tip = last == self._source.wanted.last and not leg.below
             together = leg.gap is None or len(leg.protocols) == len(self._left)  # else others would be left behind

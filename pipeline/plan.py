@@ -15,6 +15,7 @@ from workers.messages import LedgerRange
 
 OBJECT_BYTES = 128 << 10  # of a pubnet ledger as stored; assumed where nothing was sampled
 TARGET_BYTES = 16 << 20  # of a chunk as stored, where the range is long
+FOLDED_BYTES = 64 << 20  # likewise, where its rows are folded: the more ledgers it has, the fewer rows come of each
 CHUNKS_A_WORKER = 4  # at least, where the range has that many objects
 SHARES_OF_REST = 16  # of what is left up to an end that moves, a chunk takes one: so the last are of one ledger
 
@@ -78,6 +79,7 @@ class ChunkSize:
     """Where a chunk may end; `ValueError` for a size that is none."""
 
     target_bytes: int = TARGET_BYTES  # stored bytes
+    share_bytes: int | None = None  # likewise, where a range is short
     most_ledgers: int = 2000
     exact_ledgers: int | None = None  # `--chunk-ledgers`: instead of a cost
     ledgers_per_object: int = 1
@@ -85,15 +87,14 @@ class ChunkSize:
 
     def __post_init__(self) -> None:
         """Refuse sizes below one."""
-        for name in ("target_bytes", "most_ledgers", "exact_ledgers", "ledgers_per_object", "border"):
+        for name in ("target_bytes", "share_bytes", "most_ledgers", "exact_ledgers", "ledgers_per_object", "border"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}: at least 1")
 
     def for_workers(self, workers: int, stored_bytes: int) -> ChunkSize:
-        """Return this with a target small enough that each worker gets several chunks of a short range."""
-        share = stored_bytes // (CHUNKS_A_WORKER * workers)
-        return replace(self, target_bytes=max(1, min(self.target_bytes, share)))
+        """Return this with chunks so small that each worker gets several of a short range."""
+        return replace(self, share_bytes=max(1, stored_bytes // (CHUNKS_A_WORKER * workers)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ class Plan:
 
     def growing(self) -> Plan:
         """Return this with an end that moves: how large its chunks are does not follow from what it has now."""
-        return replace(self, grows=True, size=replace(self.size, target_bytes=TARGET_BYTES))
+        return replace(self, grows=True, size=replace(self.size, share_bytes=None))
 
     def grown(self, gap: Gap) -> Plan:
         """Return this with one more gap at its end, or with a longer last one where `gap` goes on from that."""
@@ -210,8 +211,8 @@ class Plan:
 
     def _affordable(self, room: LedgerRange, most_bytes: int | None) -> int:
         most = LedgerRange(room.first, min(room.last, room.first + self.size.most_ledgers - 1))
-        target = self.size.target_bytes
-        return self.cost.ledgers_for(target if most_bytes is None else min(target, most_bytes), most)
+        bounds = (self.size.target_bytes, self.size.share_bytes, most_bytes)
+        return self.cost.ledgers_for(min(bound for bound in bounds if bound is not None), most)
 
 
 def missing(wanted: LedgerRange, held: Sequence[LedgerRange]) -> tuple[LedgerRange, ...]:

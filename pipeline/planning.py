@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.bounds import CoordinatorConfig
 from pipeline.config import EngineSettings, JobSettings
 from pipeline.errors import Refused
-from pipeline.plan import ChunkSize, CostModel, Gap, Plan
+from pipeline.plan import TARGET_BYTES, ChunkSize, CostModel, Gap, Plan
 from pipeline.progress import units
 from pipeline.source import OpenSource
 from pipeline.stall import StallConfig
@@ -27,13 +27,16 @@ TABLE_BYTES_A_STORED_BYTE = 4.0  # of a pubnet ledger: tables and indexes agains
 MOST_WAL_BYTES = 4 << 30  # that the embedded server keeps while it loads (`max_wal_size`)
 
 
-def make_plan(settings: JobSettings, source: OpenSource, gaps: tuple[Gap, ...]) -> Plan:
+def make_plan(
+    settings: JobSettings, source: OpenSource, gaps: tuple[Gap, ...], target_bytes: int = TARGET_BYTES
+) -> Plan:
     """Sample the missing ledgers' sizes and cut them; hashes that the user trusts stand at the seams."""
     trusted = dict(settings.trusted)
     gaps = tuple(replace(gap, below=gap.below or trusted.get(gap.ledgers.first - 1)) for gap in gaps)
-    size = ChunkSize(exact_ledgers=settings.chunk_ledgers, ledgers_per_object=source.ledgers_per_object)
+    per_object, exact = source.ledgers_per_object, settings.chunk_ledgers
+    size = ChunkSize(target_bytes=target_bytes, exact_ledgers=exact, ledgers_per_object=per_object)
     sizes = source.reader.sizes(sample([gap.ledgers for gap in gaps])) if gaps else {}
-    cost = CostModel(sizes.items(), ledgers_per_object=source.ledgers_per_object)
+    cost = CostModel(sizes.items(), ledgers_per_object=per_object)
     plan = Plan(wanted=source.wanted, gaps=gaps, cost=cost, size=size)
     return replace(plan, size=size.for_workers(settings.workers, plan.stored_bytes))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.chunk import Chunk
-from pipeline.plan import Plan
+from pipeline.plan import TARGET_BYTES, Plan
 from pipeline.window import Window
 from workers.messages import LedgerRange
 
@@ -68,8 +68,10 @@ class Supply:
 
     def _budget(self) -> int:
         """Return how many stored bytes a chunk may have, by what the last ones have cost."""
+        if not self._stored:
+            return TARGET_BYTES
         rows, elapsed_s = max(1.0, self._rows), max(0.001, self._elapsed_s)
-        return round(self._stored * min(self._most_row_bytes / rows, MOST_S / elapsed_s)) if self._stored else 1 << 62
+        return round(self._stored * min(self._most_row_bytes / rows, MOST_S / elapsed_s))
 
     def _part(self, chunk: Chunk, ledgers: LedgerRange) -> Chunk:
         stored = self._plan.cost.bytes_of(ledgers)

@@ -115,7 +115,7 @@ class EngineFlags:
         str | None,
         _flag(_ENGINE, "Connections that copy side by side, or auto: half the cores, at least 2 (auto).", "N"),
     ] = None
-    chunk_ledgers: Annotated[int | None, _whole(_ENGINE, "Ledgers a chunk (by cost, about 16 MiB).", "N")] = None
+    chunk_ledgers: Annotated[int | None, _whole(_ENGINE, "Ledgers a chunk (by cost, 16 to 64 MiB).", "N")] = None
     window: Annotated[int | None, _whole(_ENGINE, "Chunks handed out and not committed (4 a worker).", "N")] = None
     window_bytes: Annotated[str | None, _flag(_ENGINE, "Bytes of rows in work or held (256MiB a worker).", "SIZE")] = (
         None

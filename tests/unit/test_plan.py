@@ -30,6 +30,7 @@ def plans(draw: st.DrawFn) -> Plan:
         cost=CostModel(samples.items(), ledgers_per_object=per_object),
         size=ChunkSize(
             target_bytes=draw(st.integers(1, 200_000)),
+            share_bytes=draw(st.none() | st.integers(1, 200_000)),
             most_ledgers=draw(st.integers(1, 500)),
             exact_ledgers=draw(st.one_of(st.none(), st.integers(1, 500))),
             ledgers_per_object=per_object,
@@ -66,13 +67,14 @@ def test_chunks_are_as_large_as_they_may_be(plan: Plan):
         if size.exact_ledgers is not None:
             assert one_object or len(chunk) <= size.exact_ledgers
             continue
-        assert one_object or plan.cost.bytes_of(chunk) <= size.target_bytes
+        target = min(size.target_bytes, size.share_bytes or size.target_bytes)
+        assert one_object or plan.cost.bytes_of(chunk) <= target
         assert one_object or len(chunk) <= size.most_ledgers
         at_border = size.border is not None and (chunk.last + 1) % size.border == 0
         end = plan.gap_of(chunk.first).ledgers.last
         if chunk.last != end and not at_border:
             more = LedgerRange(chunk.first, min(chunk.last + size.ledgers_per_object, end))
-            assert plan.cost.bytes_of(more) > size.target_bytes or len(more) > size.most_ledgers
+            assert plan.cost.bytes_of(more) > target or len(more) > size.most_ledgers
 
 
 @given(plans())
@@ -200,7 +202,7 @@ def test_a_short_range_has_several_chunks_a_worker(workers: int, ledgers: int):
     size = ChunkSize().for_workers(workers, cost.bytes_of(whole))
     plan = Plan(wanted=whole, gaps=(Gap(ledgers=whole),), cost=cost, size=size)
     assert plan.chunk_count() >= min(ledgers, workers * CHUNKS_A_WORKER)
-    assert size.target_bytes <= ChunkSize().target_bytes
+    assert all(cost.bytes_of(chunk) <= size.target_bytes for chunk in plan.chunks())
 
 
 @given(
@@ -227,7 +229,9 @@ def test_gaps_out_of_place_are_refused(places: list[tuple[int, int]]):
         Plan(wanted=LedgerRange(10, 30), gaps=tuple(Gap(ledgers=LedgerRange(*place)) for place in places))
 
 
-@pytest.mark.parametrize("name", ["target_bytes", "most_ledgers", "exact_ledgers", "ledgers_per_object", "border"])
+@pytest.mark.parametrize(
+    "name", ["target_bytes", "share_bytes", "most_ledgers", "exact_ledgers", "ledgers_per_object", "border"]
+)
 def test_sizes_below_one_are_refused(name: str):
     """A size that would never end is named."""
     with pytest.raises(ValueError, match=f"{name} is 0: at least 1"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plan import ChunkSize, CostModel, Gap, Plan
+from pipeline.plan import FOLDED_BYTES, TARGET_BYTES, ChunkSize, CostModel, Gap, Plan
 from pipeline.supply import ROW_BYTES_A_STORED_BYTE, Supply
 from pipeline.window import Window
 from workers.messages import LedgerRange
@@ -97,6 +97,21 @@ def test_chunks_shrink_where_they_cost_much(row_bytes: int, elapsed_s: float, le
     third = source.open_next(window)
     assert third
     assert len(third.ledgers) == 10
+
+
+def test_the_first_chunks_are_small():
+    """How long a chunk takes is not known yet, and a worker that hangs at a large one would be noticed late."""
+    whole = LedgerRange(1, 4000)
+    plan = Plan(wanted=whole, gaps=(Gap(ledgers=whole),), size=ChunkSize(target_bytes=FOLDED_BYTES))
+    source, window = Supply(plan), Window(100, 1 << 50)
+    first, second = source.open_next(window), source.open_next(window)
+    assert first
+    assert second
+    assert {first.stored, second.stored} == {TARGET_BYTES}
+    source.learn(first, 1000, elapsed_s=0.1)
+    third = source.open_next(window)
+    assert third
+    assert third.stored == FOLDED_BYTES
 
 
 def test_the_lower_half_goes_on_with_what_the_chunk_has_cost():
