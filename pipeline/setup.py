@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,9 +14,10 @@ from pipeline.classification import Classifier
 from pipeline.config import SetupSettings
 from pipeline.errors import Refused
 from pipeline.progress.report_text import place
-from pipeline.store import contracts, network, state, stretches, unread
+from pipeline.store import contracts, cursors, network, state, stretches, unread
 from pipeline.store.connection import permitted
 from pipeline.store.contracts import Counted
+from pipeline.store.cursors import Late
 from pipeline.store.database import Database
 from workers.messages import LedgerRange
 
@@ -36,6 +37,7 @@ class SetUp:
     unseen_contracts: int  # that run code which neither a ledger nor an archive has shown
     unseen_wasms: int  # these codes
     checkpoint: int | None = None  # of the archive that was read
+    late: tuple[Late, ...] = ()  # what it has shown too late
 
     @property
     def complete(self) -> bool:
@@ -69,13 +71,14 @@ def run(settings: SetupSettings) -> SetUp:
             state.ensure_all(conn, classifier.protocol(name))
         contracts.add(conn, ids, classifier)
         contracts.say(conn, ids, "in_progress")
+        late = list[Late]()
         try:
             if opened is not None and passphrase is not None:
-                _feed(conn, opened, passphrase, classifier)
+                late = _feed(conn, opened, passphrase, classifier)
         except BaseException:
             contracts.say(conn, ids, "failed")
             raise
-        return _ended(conn, database, ids, opened)
+        return replace(_ended(conn, database, ids, opened), late=tuple(late))
 
 
 def _ids(settings: SetupSettings, conn: psycopg.Connection, database: Database, classifier: Classifier) -> list[str]:
@@ -118,17 +121,19 @@ def _archive(settings: SetupSettings, conn: psycopg.Connection, passphrase: str 
     return opened
 
 
-def _feed(conn: psycopg.Connection, opened: Opened, passphrase: str, classifier: Classifier) -> None:
-    """Merge what is live at a checkpoint of an archive, in one transaction."""
+def _feed(conn: psycopg.Connection, opened: Opened, passphrase: str, classifier: Classifier) -> list[Late]:
+    """Merge what is live at a checkpoint of an archive, in one transaction, and return where that comes late."""
     found = opened.read()
     with conn.transaction():
         network.pin(conn, passphrase)
         instances = ((contract, found.ledger, wasm, name) for contract, wasm, name in found.instances)
         contracts.stage(conn, found.specs, instances)
         contracts.merge(conn, contracts.STAGED, found.ledger, classifier)
+        late = cursors.late(conn)
     logger.info(
         "checkpoint %s has %s live contracts and %s codes", found.ledger, len(found.instances), len(found.specs)
     )
+    return late
 
 
 def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str], opened: Opened | None) -> SetUp:

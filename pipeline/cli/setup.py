@@ -69,5 +69,10 @@ def _lines(found: SetUp) -> Iterator[str]:
             f"  {units.plural(found.unseen_contracts, 'contract')} run code that was never seen "
             f"({units.plural(found.unseen_wasms, 'code')}): {where}"
         )
+    for late in found.late:
+        yield (
+            f"  {units.plural(late.contracts, 'contract')} of {late.protocol_id} came to be known only now: its "
+            f"{late.kind.replace('_', ' ')} has nothing of what they did up to ledger {late.ledger}"
+        )
     for part in found.unread:
         yield f"  ledgers {part} came before the database kept contracts: they are not classified (setup --source)"

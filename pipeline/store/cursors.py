@@ -35,6 +35,16 @@ class Cursor:
     run_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Contracts that were not known in time: up to a ledger the data of their protocol has nothing of what they did."""
+
+    protocol_id: str
+    kind: Kind
+    ledger: int
+    contracts: int
+
+
 def key(protocol_id: str, way: Way) -> str:
     """Return the key of a protocol's cursor in `ingest_store`."""
     return f"protocol_{protocol_id}_{way}_cursor"
@@ -93,6 +103,11 @@ def spans(conn: psycopg.Connection, oldest: int) -> dict[tuple[str, str], Ledger
     """Return the ledgers whose data is in, by protocol and kind; `oldest`: the first ledger that is kept."""
     rows = conn.execute(_SQL["spans"], {"oldest": oldest}).fetchall()
     return {(each, kind): LedgerRange(first, last) for each, kind, first, last in rows if first <= last}
+
+
+def late(conn: psycopg.Connection) -> list[Late]:
+    """Return where contracts that the caller's transaction has made known are late: what they did was passed."""
+    return [Late(*row) for row in conn.execute(_SQL["late"])]
 
 
 def begin(conn: psycopg.Connection, protocol_id: str, kind: Kind, first: int, known: bytes | None, run: Run) -> None:

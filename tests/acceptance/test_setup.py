@@ -97,6 +97,31 @@ def test_what_an_archive_does_not_have_is_not_asked_of_it_again(ledgerfill: Prog
     assert re.search(unseen + r"it is not live at checkpoint \d+ of the archive; at another it may be\n", told)
 
 
+def test_contracts_that_an_archive_shows_too_late_are_told(
+    ledgerfill: Program, shared: Path, answers: dict[str, Any], tmp_path: Path
+):
+    """Where a migration has passed what they did it is said, once; assets prove themselves, and are not late."""
+    made = {ledger: raw for _, ledger, _, raw in ledgers_with(FIRST, [[], [], []])}
+    lake, last = write_lake(tmp_path / "made", made, NETWORK), FIRST + 2
+    ended_well(ledgerfill, "setup", *BOTH)
+    assert ledgerfill.backfill(lake, FIRST, last).returncode == 0
+    ended_well(ledgerfill, "migrate", "history", "--source", lake, "--protocol-id", "SEP41", "--until-tip")
+    start = ("--start-ledger", FIRST, "--until-tip")
+    ended_well(ledgerfill, "migrate", "current-state", "--source", lake, *BOTH, *start)
+    archive = ("--archive", shared / "archive" / "futurenet")
+    told = ended_well(ledgerfill, "setup", *archive)
+    fungible, collectible = (
+        sum(wasm.startswith(code) for wasm in answers["contracts"].values()) for code in ("2f43d576", "52c650a3")
+    )
+    late = "  {} contracts of {} came to be known only now: its {} has nothing of what they did up to ledger {}"
+    assert [line for line in told.splitlines() if "known only now" in line] == [
+        late.format(fungible, "SEP41", "history", last),
+        late.format(fungible, "SEP41", "current state", last),
+        late.format(collectible, "SEP50", "current state", last),
+    ]
+    assert "only now" not in ended_well(ledgerfill, "setup", *archive)
+
+
 def test_near_misses_that_ledgers_bring_are_refused(ledgerfill: Program, shared: Path, tmp_path: Path):
     """Of all real codes, uploaded and deployed in one ledger, the token of each kind alone is of its protocol."""
     codes = {path.name: path.read_bytes() for path in sorted((shared / "wasm").glob("*.wasm"))}

@@ -22,6 +22,21 @@ CROSS JOIN LATERAL (VALUES ('history', history_from), ('current_state', current_
 JOIN ledgerfill.ingest_store ON key = 'protocol_' || id || '_' || kind || '_cursor'
 WHERE begins IS NOT NULL
 
+-- name: late
+-- Contracts that came to be known in this transaction, of protocols whose data goes further already. Stellar Asset
+-- Contracts are not late: their events prove what they are.
+SELECT p.id, kind, c.value, count(DISTINCT i.contract_id)
+FROM ledgerfill.protocols p
+CROSS JOIN LATERAL (VALUES ('history'), ('current_state')) AS kinds (kind)
+JOIN ledgerfill.ingest_store c ON c.key = 'protocol_' || p.id || '_' || kind || '_cursor'
+JOIN ledgerfill.protocol_wasms w ON w.protocol_id = p.id
+JOIN ledgerfill.contract_instances i ON i.wasm_hash = w.wasm_hash
+WHERE greatest(i.created_at, w.created_at) = now() -- as both are written down
+  AND (i.from_ledger <= c.value
+       OR NOT EXISTS (SELECT FROM ledgerfill.contract_instances b
+                      WHERE b.contract_id = i.contract_id AND b.from_ledger < i.from_ledger))
+GROUP BY 1, 2, 3 ORDER BY 1, 2 DESC
+
 -- name: begin
 -- A migration is under way; where it begins stays as it was said first.
 UPDATE ledgerfill.protocols SET {begins} = coalesce({begins}, %(first)s), {status} = 'in_progress', updated_at = now()
