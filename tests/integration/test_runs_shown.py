@@ -58,6 +58,14 @@ def run(store: str, conn: psycopg.Connection, tmp_path: Path) -> books.Run:
     return run
 
 
+def test_ledgers_that_were_gone_over_twice_are_shown_once(
+    settings: RunsSettings, conn: psycopg.Connection, run: books.Run
+):
+    """As where one run fills the part below a protocol's history, and then the history of another from there on."""
+    conn.execute("UPDATE ledgerfill.backfill_chunks SET last = 107 WHERE first = 100")
+    assert job.one(settings, run.id).committed == (LedgerRange(100, 109), LedgerRange(120, 120))
+
+
 def test_run_in_progress_is_summed_up(settings: RunsSettings, conn: psycopg.Connection, run: books.Run):
     """A run that holds the lock is running, and what its chunks cost so far is added up."""
     with locks.hold(conn, run):

@@ -26,12 +26,11 @@ FROM ledgerfill.backfill_chunks c CROSS JOIN LATERAL jsonb_each_text(c.timings) 
 WHERE c.run_id = %(id)s GROUP BY t.stage
 
 -- name: committed
--- The ledgers of the run's chunks, neighbours joined, ascending.
-SELECT min(first), max(last) FROM (
-    SELECT first, last, count(*) FILTER (WHERE begins) OVER (ORDER BY first) AS part FROM (
-        SELECT first, last, lag(last) OVER (ORDER BY first) IS DISTINCT FROM first - 1 AS begins
-        FROM ledgerfill.backfill_chunks WHERE run_id = %(id)s) marked) parts
-GROUP BY part ORDER BY 1
+-- The ledgers of the run's chunks, each once: a migration may go over some for one protocol after another.
+SELECT lower(part), upper(part) - 1 FROM (
+    SELECT unnest(range_agg(int8range(first, last, '[]'))) AS part
+    FROM ledgerfill.backfill_chunks WHERE run_id = %(id)s) parts
+ORDER BY 1
 
 -- name: slowest
 -- The chunks that took their worker longest; of those that share a row by their mean.
