@@ -24,6 +24,7 @@ _RETRYABLE_STATUS = {"408", "425", "429"}
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
 _MISUSED = (InvalidPathError, NotSupportedError, UnknownConfigurationKeyError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_THREADLESS = "can't start new thread"  # CPython's words where memory or process numbers are limited
 
 
 class Failed(Exception):
@@ -70,7 +71,7 @@ def _judge(error: BaseException, what: str) -> tuple[str, bool, bool]:
         return f"access to {what} denied: {text}", False, False
     if isinstance(error, BaseError):
         return f"cannot read {what}: {text}", _worth_a_retry(error, text), False
-    expected = isinstance(error, OSError | MemoryError)
+    expected = isinstance(error, OSError | MemoryError) or text == _THREADLESS
     return f"{'' if expected else 'unexpected '}{type(error).__name__} at {what}: {text}", expected, False
 
 

@@ -22,10 +22,11 @@ DUMP = "\n\nDebug source:\nGeneric {\n    secret\n}"
         TimeoutError("timed out"),
         ConnectionResetError(errno.ECONNRESET, "reset"),
         MemoryError(),
+        RuntimeError("can't start new thread"),
     ],
 )
 def test_faults_that_pass_are_transient(error: Exception) -> None:
-    """Network faults, an overloaded server and a full memory are worth another attempt."""
+    """Network faults, an overloaded server, a full memory and too many threads are worth another attempt."""
     failure = classify(error, name="KEY", ledger=7)
     assert failure.transient
     assert not failure.missing
