@@ -122,6 +122,20 @@ def test_contracts_that_an_archive_shows_too_late_are_told(
     assert "only now" not in ended_well(ledgerfill, "setup", *archive)
 
 
+def test_an_archive_is_not_late_for_a_migration_that_has_passed_nothing(
+    ledgerfill: Program, shared: Path, tmp_path: Path
+):
+    """A migration that began and failed at its first ledger has missed nothing yet."""
+    made = {ledger: raw for _, ledger, _, raw in ledgers_with(FIRST, [[], [], []])}
+    lake = write_lake(tmp_path / "made", made, NETWORK)
+    ended_well(ledgerfill, "setup", *BOTH)
+    assert ledgerfill.backfill(lake, FIRST, FIRST + 2).returncode == 0
+    (lake / key(FIRST)).write_bytes(b"damaged")
+    start = ("--start-ledger", FIRST, "--until-tip")
+    assert ledgerfill("migrate", "current-state", "--source", lake, *BOTH, *start).returncode == 1
+    assert "only now" not in ended_well(ledgerfill, "setup", "--archive", shared / "archive" / "futurenet")
+
+
 def test_near_misses_that_ledgers_bring_are_refused(ledgerfill: Program, shared: Path, tmp_path: Path):
     """Of all real codes, uploaded and deployed in one ledger, the token of each kind alone is of its protocol."""
     codes = {path.name: path.read_bytes() for path in sorted((shared / "wasm").glob("*.wasm"))}

@@ -27,8 +27,8 @@ WHERE begins IS NOT NULL
 -- Contracts are not late: their events prove what they are.
 SELECT p.id, kind, c.value, count(DISTINCT i.contract_id)
 FROM ledgerfill.protocols p
-CROSS JOIN LATERAL (VALUES ('history'), ('current_state')) AS kinds (kind)
-JOIN ledgerfill.ingest_store c ON c.key = 'protocol_' || p.id || '_' || kind || '_cursor'
+CROSS JOIN LATERAL (VALUES ('history', history_from), ('current_state', current_state_from)) AS kinds (kind, begins)
+JOIN ledgerfill.ingest_store c ON c.key = 'protocol_' || p.id || '_' || kind || '_cursor' AND c.value >= begins
 JOIN ledgerfill.protocol_wasms w ON w.protocol_id = p.id
 JOIN ledgerfill.contract_instances i ON i.wasm_hash = w.wasm_hash
 WHERE greatest(i.created_at, w.created_at) = now() -- as both are written down
