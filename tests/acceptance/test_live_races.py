@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
@@ -16,14 +17,16 @@ from pathlib import Path
 import psycopg
 import pytest
 import token_fold
-from program import Program, job, make_lake
-from racing import SEP41, SEP50, Race
+from growing import GrowingLake
+from program import Program, job, make_lake, wait_for
+from racing import FEW, LOWEST, SEP41, SEP50, Race, begins_later
 from stores import held
 from test_token_lakes import STATE, truth
 
 SEEDS = int(os.environ.get("LEDGERFILL_TEST_RACE_SEEDS", "7"))
 LEDGERS = int(os.environ.get("LEDGERFILL_TEST_RACE_LEDGERS", "300"))
 BEFORE, LAST = LEDGERS // 5, LEDGERS + 1  # newest ledger of the store before a race, and of the lake after it
+MIDDLE = BEFORE * 2 // 3  # where the store and its current state begin, if they do so later
 SIDE_BY_SIDE = 3  # a race mostly waits
 # Every move of a cursor, in its own transaction; of which ledgers, is known by the chunk that was committed with it,
 # whose record it may share with those before it.
@@ -68,16 +71,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def folded(whole: Path, new_database: Callable[[str], str]) -> Future[str]:
-    """The URL of a database with what a serial fold makes of the lake, as soon as it is there."""
+def folded(whole: Path, new_database: Callable[[str], str]) -> Future[dict[int, str]]:
+    """The URLs of databases with what a serial fold makes of the lake, by the current state's first ledger."""
     # In a process of its own: the races, which mostly wait, go on beside it.
     pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-    return pool.submit(write_fold, whole, new_database("template0"))
+    return pool.submit(write_folds, whole, {first: new_database("template0") for first in (LOWEST, MIDDLE)})
 
 
-def write_fold(whole: Path, database: str) -> str:
-    token_fold.write(database, token_fold.rows(token_fold.fold(whole, 2, LAST)))
-    return database
+def write_folds(whole: Path, databases: dict[int, str]) -> dict[int, str]:
+    made = [token_fold.rows(each) for each in token_fold.fold(whole, list(databases), LAST)]
+    for database, rows in zip(databases.values(), made, strict=True):
+        token_fold.write(database, rows | {"state_changes": made[0]["state_changes"]})
+    return databases
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +90,7 @@ def prepared(whole: Path, new_database: Callable[[str], str], tmp_path_factory: 
     """The name of a database with the first ledgers, both protocols set up, that notes how cursors move."""
     database = new_database("template0")
     program = Program(tmp_path_factory.mktemp("prepared") / "home", database)
-    for command in (("setup", *SEP41, *SEP50), ("backfill", *job(whole, 2, BEFORE))):
+    for command in (("setup", *SEP41, *SEP50), ("backfill", *job(whole, LOWEST, BEFORE))):
         ended = program(*command)
         assert ended.returncode == 0, ended.stderr
     with psycopg.connect(database) as conn:
@@ -94,10 +99,28 @@ def prepared(whole: Path, new_database: Callable[[str], str], tmp_path_factory: 
 
 
 @pytest.fixture(scope="session")
+def shortened(
+    whole: Path, prepared: str, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The name of a database like that, of which the lowest ledgers have fallen out; their contracts are known."""
+    folder, database = tmp_path_factory.mktemp("shortened"), new_database(prepared)
+    lake = GrowingLake(whole, folder / "lake", LOWEST)
+    lake.reach(BEFORE)
+    live = Program(folder / "home", database).start(
+        "live", "--source", lake, "--retention-ledgers", BEFORE - MIDDLE + 1, *FEW
+    )
+    wait_for(lambda: live.ended() or held(database) == [(MIDDLE, BEFORE)])
+    live.send(signal.SIGTERM)
+    assert live.result().returncode == 128 + signal.SIGTERM
+    return database.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
 def races(
     request: pytest.FixtureRequest,
     whole: Path,
     prepared: str,
+    shortened: str,
     new_database: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[int, Future[Race]]]:
@@ -106,7 +129,9 @@ def races(
     folder = tmp_path_factory.mktemp("racing")
 
     def run(seed: int) -> Race:
-        race = Race(seed, new_database(prepared), whole, folder / str(seed), BEFORE, LAST)
+        store = range(MIDDLE if begins_later(seed) else LOWEST, BEFORE + 1)
+        database = new_database(shortened if begins_later(seed) else prepared)
+        race = Race(seed, database, whole, folder / str(seed), store, LAST)
         try:
             race.run()
         finally:
@@ -122,30 +147,39 @@ def races(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_each_ledger_has_one_writer_in_every_race(
-    seed: int, folded: Future[str], races: dict[int, Future[Race]], drop_database: Callable[[str], None]
+    seed: int, folded: Future[dict[int, str]], races: dict[int, Future[Race]], drop_database: Callable[[str], None]
 ):
     """However live ingestion and migrations meet and are killed: no gap, no overlap, and what a serial fold says."""
     race = races[seed].result()
     database = race.program.database or ""
-    assert held(database) == [(2, LAST)]
+    state_from = MIDDLE if begins_later(seed) else LOWEST
+    assert held(database) == [(LOWEST, LAST)]
     with psycopg.connect(database) as conn:
         for key in KEYS:
-            check_moves(conn.execute(MOVES, [key]).fetchall())
+            parts = (
+                conn.execute(MOVES, [key.replace("history", "history_below")]).fetchall() if "history" in key else []
+            )
+            check_moves(conn.execute(MOVES, [key]).fetchall(), parts, state_from if "state" in key else LOWEST)
         assert conn.execute(WITHOUT_EVIDENCE).fetchall() == []
-    assert token_fold.differences(database, token_fold.digests(folded.result())) == []
+    assert token_fold.differences(database, token_fold.digests(folded.result()[state_from])) == []
     drop_database(database)
 
 
-def test_the_fold_is_the_truth_of_the_lake(whole: Path, folded: Future[str]):
+def test_the_fold_is_the_truth_of_the_lake(whole: Path, folded: Future[dict[int, str]]):
     """What races are held against is what the lake's own books say."""
-    with psycopg.connect(folded.result()) as conn:
+    with psycopg.connect(folded.result()[LOWEST]) as conn:
         for kind, query in STATE.items():
             assert {tuple(row) for row in conn.execute(query)} == truth(whole, kind)
 
 
-def check_moves(moves: list[tuple[int, int, str, int]]) -> None:
-    """Hold the moves of one cursor against the rules: each begins where the last one ended, and live comes last."""
-    assert (moves[0][0], moves[-1][1]) == (2, LAST)
+def check_moves(moves: list[tuple[int, int, str, int]], parts: list[tuple[int, int, str, int]], lowest: int) -> None:
+    """Hold the moves of one cursor against the rules: each begins where the last one ended, and live comes last.
+
+    What lies below it, from `lowest` on, has been passed once by the cursors of its parts.
+    """
+    assert moves[-1][1] == LAST
+    filled = sorted(ledger for first, last, *_ in parts for ledger in range(first, last + 1))
+    assert filled == list(range(lowest, moves[0][0])), "not each ledger below was passed once"
     for (_, below, *_), (first, *_) in pairwise(moves):
         assert first == below + 1, f"a move from {first} on follows one to {below}"
     jobs = [job for *_, job, _ in moves]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,21 @@ def _read(lake: Path, first: int, last: int) -> _Reader:
     return reader
 
 
-def fold(lake: Path, first: int, last: int) -> Ruled:
-    """Return the books of these ledgers: read side by side, entered one after another."""
-    kept = Ruled(passphrase(lake))
+def fold(lake: Path, firsts: Sequence[int], last: int) -> list[Ruled]:
+    """Return books that begin with each of `firsts`, the lowest first: read side by side, entered one after another.
+
+    What contracts run is known to all of them from the lowest on.
+    """
+    first, every = firsts[0], [Ruled(passphrase(lake)) for _ in firsts]
     slices = [(lake, low, min(last, low + SLICE - 1)) for low in range(first, last + 1, SLICE)]
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
         for reader in pool.map(_read, *zip(*slices, strict=True)):
-            kept.codes |= reader.codes
-            for enter, what in reader.noted:
-                enter(kept, *what)
-    return kept
+            for begins, kept in zip(firsts, every, strict=True):
+                kept.codes |= reader.codes
+                for enter, what in reader.noted:
+                    if enter is not Ruled._write or what[2] >> 32 >= begins:  # `what[2]`: the operation
+                        enter(kept, *what)
+    return every
 
 
 def books(network: str, ledgers: Iterable[bytes]) -> Ruled:
