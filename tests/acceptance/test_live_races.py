@@ -61,6 +61,10 @@ WITHOUT_EVIDENCE = """
     WHERE outcome = 'handed_off' AND NOT EXISTS (
         SELECT FROM public.moves m WHERE m.key = k.key AND m.job = 'live' AND m.at <= r.ended_at)
 """
+BEGINS = """
+    SELECT DISTINCT history_from, (SELECT count(*) FROM ledgerfill.ingest_store WHERE key ~ '_below_')
+    FROM ledgerfill.protocols
+"""
 KEYS = [f"protocol_{each}_{kind}_cursor" for each in ("SEP41", "SEP50") for kind in ("history", "current_state")]
 
 
@@ -161,6 +165,7 @@ def test_each_ledger_has_one_writer_in_every_race(
             )
             check_moves(conn.execute(MOVES, [key]).fetchall(), parts, state_from if "state" in key else LOWEST)
         assert conn.execute(WITHOUT_EVIDENCE).fetchall() == []
+        assert conn.execute(BEGINS).fetchall() == [(LOWEST, 0)], "not every part below was joined"
     assert token_fold.differences(database, token_fold.digests(folded.result()[state_from])) == []
     drop_database(database)
 
