@@ -10,8 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Tests that stall, wait, kill by the clock and measure have the machine alone, when the others have run two at a time.
 ALONE := asking bench full_disks interrupts kill_points kills limits live live_races stalls watching worker_kill_points
-ALONE := $(ALONE:%=tests/acceptance/test_%.py) $(foreach name,embedded embedded_kills embedded_profiles embedded_users \
-    lanes_under_faults lifeline locks lookout lost_acknowledgement pool terminal,tests/integration/test_$(name).py)
+ALONE := $(ALONE:%=tests/acceptance/test_%.py) tests/integration
 
 .PHONY: demo test test-fast test-rust fuzz install wheel lint bench benchmarks clean
 

@@ -122,10 +122,11 @@ def test_of_two_starters_one_migrates_and_the_other_waits(database: str, caplog:
         conn.execute("SELECT pg_sleep(0.5)")
         begin(conn)
 
-    found = []
+    found, connected = [], threading.Barrier(2)
 
     def start() -> None:
         with psycopg.connect(database, autocommit=True) as conn:
+            connected.wait(timeout=30.0)
             bring_up_to_date(conn, (Step(to=1, title="slow", apply=slow), *THREE[1:]))
             found.append((current(conn), ran(conn)))
 
