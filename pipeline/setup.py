@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -36,8 +36,8 @@ class SetUp:
     unread: tuple[LedgerRange, ...]  # ledgers whose contracts were never read
     unseen_contracts: int  # that run code which neither a ledger nor an archive has shown
     unseen_wasms: int  # these codes
-    checkpoint: int | None = None  # of the archive that was read
-    late: tuple[Late, ...] = ()  # what it has shown too late
+    checkpoint: int | None  # of the archive that was read
+    late: tuple[Late, ...]  # what it has shown too late
 
     @property
     def complete(self) -> bool:
@@ -78,7 +78,7 @@ def run(settings: SetupSettings) -> SetUp:
         except BaseException:
             contracts.say(conn, ids, "failed")
             raise
-        return replace(_ended(conn, database, ids, opened), late=tuple(late))
+        return _ended(conn, database, ids, opened, late)
 
 
 def _ids(settings: SetupSettings, conn: psycopg.Connection, database: Database, classifier: Classifier) -> list[str]:
@@ -136,7 +136,9 @@ def _feed(conn: psycopg.Connection, opened: Opened, passphrase: str, classifier:
     return late
 
 
-def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str], opened: Opened | None) -> SetUp:
+def _ended(
+    conn: psycopg.Connection, database: Database, ids: Sequence[str], opened: Opened | None, late: Sequence[Late]
+) -> SetUp:
     left = tuple(unread.ranges(conn))
     unseen_contracts, unseen_wasms = contracts.unseen(conn)
     if not left:
@@ -148,4 +150,5 @@ def _ended(conn: psycopg.Connection, database: Database, ids: Sequence[str], ope
         unseen_contracts=unseen_contracts,
         unseen_wasms=unseen_wasms,
         checkpoint=opened.ledger if opened else None,
+        late=tuple(late),
     )
